@@ -1,0 +1,231 @@
+//! A committed object: encoded once, shared by everyone (DESIGN D2).
+//!
+//! What is stored is the *tail*: the canonical JSON document without its leading `{"kind":…,"apiVersion":…,`. Those two
+//! depend on the version that a client asks for, the rest does not, so a GET is head + tail, and a list is a
+//! concatenation of tails.
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use smol_str::SmolStr;
+
+use crate::document::Document;
+use crate::resource::Resource;
+use crate::selector::Selectable;
+use crate::version::Version;
+
+/// One version of one object. Immutable; handed around as `Arc<Object>`.
+#[derive(Debug)]
+pub struct Object {
+    /// Empty for cluster-scoped kinds.
+    pub namespace: SmolStr,
+    /// metadata.name
+    pub name: SmolStr,
+    /// metadata.resourceVersion
+    pub version: Version,
+    /// Sorted by key.
+    labels: Box<[(SmolStr, SmolStr)]>,
+    /// Values of [`Resource::selectable`], in its order; empty text where the document has none.
+    fields: Box<[SmolStr]>,
+    /// Where the digits of the version stand in `tail`.
+    version_at: u32,
+    tail: Bytes,
+}
+
+/// An object that is encoded but has no version yet. Encoding is the expensive part and happens outside the
+/// sequencer; [`Draft::seal`] is a short copy inside it.
+#[derive(Debug)]
+pub struct Draft {
+    namespace: SmolStr,
+    name: SmolStr,
+    labels: Box<[(SmolStr, SmolStr)]>,
+    fields: Box<[SmolStr]>,
+    version_at: u32,
+    /// Without the digits of the version.
+    tail: Vec<u8>,
+}
+
+/// Digits that a version has until September 2032; others work, they only cost one more copy.
+const DIGITS: usize = 18;
+
+impl Draft {
+    /// Encodes a canonical document. Its `kind`, `apiVersion` and `metadata.resourceVersion` are ignored.
+    pub fn new(resource: &Resource, document: &Value) -> Self {
+        let mut tail = Vec::with_capacity(1024);
+        let empty = Map::new();
+        let fields = document.as_object().unwrap_or(&empty);
+        let mut version_at = 0;
+        for (key, value) in fields {
+            match key.as_str() {
+                "kind" | "apiVersion" => {}
+                "metadata" => version_at = write_metadata(&mut tail, value.as_object().unwrap_or(&empty)),
+                _ => write_field(&mut tail, key, value),
+            }
+        }
+        close(&mut tail);
+        Self {
+            namespace: document.namespace().into(),
+            name: document.name().into(),
+            labels: labels_of(document),
+            fields: resource.selectable.iter().map(|field| field.read(document)).collect(),
+            version_at,
+            tail,
+        }
+    }
+
+    /// Gives it its version.
+    pub fn seal(mut self, version: Version) -> Object {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(version.0).as_bytes();
+        let at = self.version_at as usize;
+        // `new` left DIGITS zeros there.
+        self.tail.splice(at..at + DIGITS, digits.iter().copied());
+        self.tail.shrink_to_fit();
+        Object {
+            namespace: self.namespace,
+            name: self.name,
+            version,
+            labels: self.labels,
+            fields: self.fields,
+            version_at: self.version_at,
+            tail: self.tail.into(),
+        }
+    }
+
+    /// Bytes of the encoded form, up to a few.
+    pub fn len(&self) -> usize {
+        self.tail.len()
+    }
+
+    /// Never: an object has at least its metadata.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+fn write_metadata(tail: &mut Vec<u8>, metadata: &Map<String, Value>) -> u32 {
+    tail.extend_from_slice(b"\"metadata\":{");
+    let mut version_at = None;
+    let mut put_version = |tail: &mut Vec<u8>| {
+        tail.extend_from_slice(b"\"resourceVersion\":\"");
+        version_at = Some(tail.len() as u32);
+        tail.extend_from_slice(&[b'0'; DIGITS]);
+        tail.extend_from_slice(b"\",");
+    };
+    let mut put = Some(());
+    for (key, value) in metadata {
+        if key.as_str() >= "resourceVersion" && put.take().is_some() {
+            put_version(tail);
+        }
+        if key != "resourceVersion" {
+            write_field(tail, key, value);
+        }
+    }
+    if put.is_some() {
+        put_version(tail);
+    }
+    close(tail);
+    tail.push(b',');
+    version_at.expect("written above, once")
+}
+
+fn write_field(tail: &mut Vec<u8>, key: &str, value: &Value) {
+    serde_json::to_writer(&mut *tail, key).expect("a Vec takes every byte");
+    tail.push(b':');
+    serde_json::to_writer(&mut *tail, value).expect("a Vec takes every byte");
+    tail.push(b',');
+}
+
+/// Turns the comma after the last field into the closing brace.
+fn close(tail: &mut Vec<u8>) {
+    match tail.last_mut() {
+        Some(last) if *last == b',' => *last = b'}',
+        _ => tail.push(b'}'),
+    }
+}
+
+fn labels_of(document: &Value) -> Box<[(SmolStr, SmolStr)]> {
+    let labels = document.at(&["metadata", "labels"]).as_object();
+    let pairs = labels.into_iter().flatten();
+    pairs.map(|(key, value)| (key.into(), value.as_str().unwrap_or_default().into())).collect()
+}
+
+/// A stored tail that is not a document with metadata.
+#[derive(Debug, thiserror::Error)]
+#[error("a stored object is damaged: {0}")]
+pub struct Damaged(pub String);
+
+impl Object {
+    /// Reads a stored tail back.
+    pub fn load(resource: &Resource, tail: Bytes) -> Result<Self, Damaged> {
+        let document = parse(&tail).map_err(|error| Damaged(error.to_string()))?;
+        let version = document.text(&["metadata", "resourceVersion"]);
+        let version: Version = version.parse().map_err(|error| Damaged(format!("{error}")))?;
+        let draft = Draft::new(resource, &document);
+        let object = draft.seal(version);
+        if object.tail != tail {
+            return Err(Damaged(format!("{}/{} is not in canonical form", object.namespace, object.name)));
+        }
+        Ok(Self { tail, ..object })
+    }
+
+    /// The stored form: canonical JSON from behind `{"kind":…,"apiVersion":…,` on, closing brace included.
+    pub fn tail(&self) -> &Bytes {
+        &self.tail
+    }
+
+    /// The document, without `kind` and `apiVersion`.
+    pub fn document(&self) -> Value {
+        parse(&self.tail).expect("the tail was written by Draft::new")
+    }
+
+    /// The same object at another version: a DELETED event carries the last state at the version of the deletion.
+    pub fn at_version(&self, version: Version) -> Self {
+        let old = itoa::Buffer::new().format(self.version.0).len();
+        let (head, rest) = self.tail.split_at(self.version_at as usize);
+        let mut tail = Vec::with_capacity(self.tail.len() + 2);
+        tail.extend_from_slice(head);
+        tail.extend_from_slice(itoa::Buffer::new().format(version.0).as_bytes());
+        tail.extend_from_slice(&rest[old..]);
+        Self {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            version,
+            labels: self.labels.clone(),
+            fields: self.fields.clone(),
+            version_at: self.version_at,
+            tail: tail.into(),
+        }
+    }
+
+    /// Bytes that it keeps alive, roughly.
+    pub fn cost(&self) -> usize {
+        let labels: usize = self.labels.iter().map(|(key, value)| key.len() + value.len()).sum();
+        self.tail.len() + labels + 48 * (self.labels.len() + self.fields.len()) + size_of::<Self>()
+    }
+}
+
+fn parse(tail: &[u8]) -> serde_json::Result<Value> {
+    let mut text = Vec::with_capacity(tail.len() + 1);
+    text.push(b'{');
+    text.extend_from_slice(tail);
+    serde_json::from_slice(&text)
+}
+
+impl Selectable for Object {
+    fn label(&self, key: &str) -> Option<&str> {
+        let at = self.labels.binary_search_by(|(have, _)| have.as_str().cmp(key)).ok()?;
+        Some(&self.labels[at].1)
+    }
+
+    fn field(&self, at: usize) -> &str {
+        self.fields.get(at).map_or("", SmolStr::as_str)
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+}

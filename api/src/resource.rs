@@ -1,0 +1,249 @@
+//! The table of kinds: what is served under which path, how it is stored, and who decides about it.
+//!
+//! A kind is a row: of `api/schema/resources.txt` for the built-in ones, of a CustomResourceDefinition for others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use smol_str::SmolStr;
+
+use crate::document::{Document, Value};
+use crate::schema::{Schema, Shape, TypeId};
+use crate::strategy::Strategy;
+
+/// Index of a row in its [`Registry`]. Not stable across processes: keys and the wire carry [`Resource::id_name`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceId(pub u16);
+
+/// Where a resource's objects live among the slots (DESIGN D3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// With their namespace. Only namespaced kinds, and Namespace itself (each in its own).
+    Namespace,
+    /// Each by its name: cluster-scoped kinds and Events.
+    Name,
+    /// By name in one namespace, with the namespace elsewhere: Leases in kube-node-lease.
+    NameIn(&'static str),
+}
+
+/// What an acknowledgement of a write promises (DESIGN D6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It is on disk.
+    Strict,
+    /// It will be within a second: node Leases and Events.
+    Relaxed,
+}
+
+/// A field that field selectors may name, beside metadata.name and metadata.namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectableField {
+    /// As clients write it: `spec.nodeName`.
+    pub label: &'static str,
+    /// The steps to it in the document.
+    pub path: Vec<&'static str>,
+    /// What an absent field reads as: `""`, `"false"` for booleans, `"0"` for numbers.
+    pub absent: &'static str,
+}
+
+impl SelectableField {
+    /// The field's text in a document.
+    pub fn read(&self, document: &Value) -> SmolStr {
+        match document.at(&self.path) {
+            Value::Null => SmolStr::new_static(self.absent),
+            Value::String(text) => text.into(),
+            other => SmolStr::new(other.to_string()),
+        }
+    }
+}
+
+/// One subresource of a served version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subresource {
+    /// `status`, `scale`, `binding`, …
+    pub name: &'static str,
+    /// Kind of its bodies, with group and version where they differ from the parent's.
+    pub kind: &'static str,
+    /// Group of `kind`.
+    pub group: &'static str,
+    /// Version of `kind`.
+    pub version: &'static str,
+    /// Kubernetes verbs, as discovery lists them.
+    pub verbs: Vec<&'static str>,
+}
+
+/// One group and version under which a resource is served.
+#[derive(Debug)]
+pub struct Served {
+    /// Empty for the core group.
+    pub group: &'static str,
+    /// `v1`, `v1beta1`, …
+    pub version: &'static str,
+    /// The type of its documents.
+    pub type_id: TypeId,
+    /// Kubernetes verbs, as discovery lists them.
+    pub verbs: Vec<&'static str>,
+    /// Subresources, in the order of discovery.
+    pub subresources: Vec<Subresource>,
+    /// `{"kind":"Pod","apiVersion":"v1",`: what a client reads before the tail.
+    pub head: Bytes,
+    /// Conversions from and to the stored version; `None` where the documents are alike.
+    pub convert: Option<Conversion>,
+}
+
+/// Conversion between the stored version and a served one. Both are total: what one side lacks is carried along or
+/// dropped as the reference does.
+#[derive(Clone, Copy, Debug)]
+pub struct Conversion {
+    /// Stored document to served document.
+    pub from_stored: fn(&mut Value),
+    /// Served document to stored document.
+    pub to_stored: fn(&mut Value),
+}
+
+impl Served {
+    /// `v1` or `apps/v1`.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// The subresource of that name.
+    pub fn subresource(&self, name: &str) -> Option<&Subresource> {
+        self.subresources.iter().find(|sub| sub.name == name)
+    }
+}
+
+/// One kind, stored once, whatever the number of versions that serve it.
+#[derive(Debug)]
+pub struct Resource {
+    /// Its row.
+    pub id: ResourceId,
+    /// Stored identity, part of every key: `pods`, `deployments.apps`.
+    pub id_name: &'static str,
+    /// Group of the stored version.
+    pub group: &'static str,
+    /// `deployments`
+    pub plural: &'static str,
+    /// `deployment`
+    pub singular: &'static str,
+    /// `Deployment`
+    pub kind: &'static str,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+    /// `deploy`
+    pub short_names: Vec<&'static str>,
+    /// `all`
+    pub categories: Vec<&'static str>,
+    /// Where its objects live.
+    pub spread: Spread,
+    /// What its acknowledgements promise outside [`Spread::NameIn`] exceptions; see [`Resource::durability`].
+    pub relaxed: bool,
+    /// Fields that selectors may name.
+    pub selectable: Vec<SelectableField>,
+    /// Index into `selectable` of the field that shards and relays keep an index of (`spec.nodeName` of Pods).
+    pub indexed: Option<usize>,
+    /// Whether metadata.generation counts changes of everything outside metadata and status.
+    pub generation: bool,
+    /// Whether `status` is a subresource that main-resource writes cannot touch.
+    pub has_status: bool,
+    /// Whether PUT to a missing name creates it (allowCreateOnUpdate).
+    pub create_on_update: bool,
+    /// Served versions; the first is the stored one.
+    pub served: Vec<Served>,
+    /// What the schema cannot say.
+    pub strategy: &'static dyn Strategy,
+    /// The types of its documents.
+    pub schema: Arc<Schema>,
+}
+
+impl Resource {
+    /// The shape of documents of a served version.
+    pub fn shape(&self, served: &Served) -> Shape<'_> {
+        self.schema.shape(served.type_id)
+    }
+
+    /// The shape of stored documents.
+    pub fn stored_shape(&self) -> Shape<'_> {
+        self.shape(&self.served[0])
+    }
+
+    /// The durability class of writes in a namespace.
+    pub fn durability(&self, namespace: &str) -> Durability {
+        let relaxed = match self.spread {
+            Spread::NameIn(only) => namespace == only,
+            _ => self.relaxed,
+        };
+        if relaxed { Durability::Relaxed } else { Durability::Strict }
+    }
+
+    /// Where one object lives.
+    pub fn slot(&self, cluster: &str, namespace: &str, name: &str) -> crate::slot::Slot {
+        let by_name = match self.spread {
+            Spread::Name => true,
+            Spread::NameIn(only) => namespace == only,
+            Spread::Namespace => false,
+        };
+        if by_name {
+            crate::slot::of_spread(cluster, self.id_name, namespace, name)
+        } else {
+            crate::slot::of_namespace(cluster, if self.namespaced { namespace } else { name })
+        }
+    }
+
+    /// The one slot that holds all of a namespace's objects of this kind, if one does. `namespace` is empty for a
+    /// cluster-wide question.
+    pub fn list_slot(&self, cluster: &str, namespace: &str) -> Option<crate::slot::Slot> {
+        let one = self.namespaced && !namespace.is_empty();
+        match self.spread {
+            Spread::Namespace if one => Some(crate::slot::of_namespace(cluster, namespace)),
+            Spread::NameIn(only) if one && namespace != only => Some(crate::slot::of_namespace(cluster, namespace)),
+            _ => None,
+        }
+    }
+}
+
+/// The resources of one logical cluster's API, and the paths to them.
+#[derive(Debug)]
+pub struct Registry {
+    resources: Vec<Arc<Resource>>,
+    by_path: HashMap<(SmolStr, SmolStr, SmolStr), (ResourceId, usize)>,
+    by_name: HashMap<&'static str, ResourceId>,
+}
+
+impl Registry {
+    /// A registry of those rows. Their ids must be their positions.
+    pub fn new(resources: Vec<Resource>) -> Self {
+        let mut by_path = HashMap::new();
+        let mut by_name = HashMap::new();
+        for resource in &resources {
+            by_name.insert(resource.id_name, resource.id);
+            for (at, served) in resource.served.iter().enumerate() {
+                let path = (served.group.into(), served.version.into(), resource.plural.into());
+                by_path.insert(path, (resource.id, at));
+            }
+        }
+        Self { resources: resources.into_iter().map(Arc::new).collect(), by_path, by_name }
+    }
+
+    /// The resource served under a path, and which of its versions.
+    pub fn resolve(&self, group: &str, version: &str, plural: &str) -> Option<(&Arc<Resource>, usize)> {
+        let path = (group.into(), version.into(), plural.into());
+        self.by_path.get(&path).map(|(id, served)| (self.get(*id), *served))
+    }
+
+    /// The resource stored as `id_name`.
+    pub fn named(&self, id_name: &str) -> Option<&Arc<Resource>> {
+        self.by_name.get(id_name).map(|id| self.get(*id))
+    }
+
+    /// The row of an id of this registry.
+    pub fn get(&self, id: ResourceId) -> &Arc<Resource> {
+        &self.resources[usize::from(id.0)]
+    }
+
+    /// Every row.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.resources.iter()
+    }
+}

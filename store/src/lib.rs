@@ -1,0 +1,106 @@
+//! The ordered key-value store under the shards: atomic, fenced batches and consistent scans (DESIGN D6).
+//!
+//! [`Store`] is the contract; [`memory`] and [`embedded`] (the default, on redb) implement it, and FoundationDB has its
+//! room beside them. One suite, [`contract`], runs on every implementation. Start reading at [`Store`].
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+/// A batch's own identity: how an unknown outcome is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BatchId(pub u128);
+
+/// One change of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Sets the key's value.
+    Put(Bytes, Bytes),
+    /// Removes the key, if it is there.
+    Delete(Bytes),
+}
+
+/// What must hold in the same transaction, or nothing of the batch happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// The key that is looked at.
+    pub key: Bytes,
+    /// The value that it must have; `None`: it must be absent.
+    pub expected: Option<Bytes>,
+}
+
+/// Changes that happen together or not at all.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Unique for ever.
+    pub id: BatchId,
+    /// Checked first.
+    pub fences: Vec<Fence>,
+    /// Applied in order; a later one of the same key wins.
+    pub writes: Vec<Write>,
+}
+
+/// Why a call failed, and so what may be assumed after it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A fence did not hold: nothing happened, and nothing will. Terminal for whoever held the fence.
+    #[error("another owner has taken over (the fence at {key} does not hold)")]
+    Fenced {
+        /// The key, printably.
+        key: String,
+    },
+    /// Nothing happened; trying again may help.
+    #[error("the store cannot be reached: {0}")]
+    Unavailable(String),
+    /// It may have happened or not. The caller must drop what it derived from it and read again.
+    #[error("the outcome of a commit is unknown: {0}")]
+    Unknown(String),
+    /// The medium failed, an fsync for one: nothing that this process believes to be stored can be trusted. Exit.
+    #[error("the store is broken: {0}")]
+    Broken(String),
+    /// The batch or key is too large for this store: nothing happened, and trying again will not help.
+    #[error("too large for the store: {0}")]
+    TooLarge(String),
+}
+
+impl StoreError {
+    /// Whether the same call may be made again without reading first.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// One page of a scan: pairs in key order, and whether there is more behind the last one.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Keys and values.
+    pub pairs: Vec<(Bytes, Bytes)>,
+    /// Whether the range holds more behind the last pair.
+    pub more: bool,
+}
+
+/// An ordered, transactional key-value store.
+///
+/// - **Order**: keys compare as bytes. Batches are serialisable; a batch committed after another's `commit` returned
+///   sees and follows it.
+/// - **Atomicity**: a batch happens whole or not at all, and at most once.
+/// - **Durability**: when `commit` returns `Ok`, the batch survives any crash and power loss.
+/// - **Visibility**: `get` and `scan` see only committed batches, and at least every batch whose `commit` returned
+///   before they were called. One page of a scan is of one moment; two pages may not be.
+/// - **Cancellation**: dropping the future of `commit` leaves the outcome unknown; dropping others has no effect.
+/// - **After an error**: see [`StoreError`]; each variant says whether something may have happened.
+pub trait Store: Send + Sync + 'static {
+    /// The value of a key.
+    fn get(&self, key: Bytes) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>>;
+
+    /// At most `limit` pairs of `[from, to)` in key order (`from` may exclude, for paging).
+    fn scan(&self, from: Bound<Bytes>, to: Bytes, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>>;
+
+    /// Checks the fences and applies the writes.
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// A store as it is handed around.
+pub type SharedStore = Arc<dyn Store>;
