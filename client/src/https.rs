@@ -1,0 +1,1 @@
+//! HTTPS to any Kubernetes API, by hyper and rustls.

@@ -1,0 +1,1 @@
+//! kubeconfig files: which server, which CA, which credentials.
