@@ -9,6 +9,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+pub mod embedded;
+pub mod memory;
+
+pub use embedded::{Embedded, OpenError};
+pub use memory::MemoryStore;
+
 /// A batch's own identity: how an unknown outcome is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BatchId(pub u128);

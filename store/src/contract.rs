@@ -1,0 +1,113 @@
+//! What every [`Store`] must do. Run it on each implementation: `contract::run(|| Arc::new(MyStore::new())).await`.
+//!
+//! Each call of the maker must give an empty store.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{Batch, BatchId, Fence, SharedStore, Store, StoreError, Write};
+
+/// Runs the whole suite; panics at the first broken promise.
+pub async fn run<S: Store>(make: impl Fn() -> Arc<S>) {
+    puts_are_read_back(make()).await;
+    later_writes_of_a_batch_win(make()).await;
+    scans_are_ordered_and_paged(make()).await;
+    fences_hold_all_or_nothing(make()).await;
+    concurrent_fenced_increments_are_serialised(make()).await;
+}
+
+/// A batch of those writes.
+pub fn batch(id: u128, fences: Vec<Fence>, writes: Vec<Write>) -> Batch {
+    Batch { id: BatchId(id), fences, writes }
+}
+
+fn key(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+fn put(name: &str, value: &str) -> Write {
+    Write::Put(key(name), key(value))
+}
+
+async fn puts_are_read_back(store: SharedStore) {
+    assert_eq!(store.get(key("a")).await.unwrap(), None);
+    store.commit(batch(1, vec![], vec![put("a", "1"), put("b", "")])).await.unwrap();
+    assert_eq!(store.get(key("a")).await.unwrap(), Some(key("1")));
+    assert_eq!(store.get(key("b")).await.unwrap(), Some(key("")), "an empty value is a value");
+    store.commit(batch(2, vec![], vec![Write::Delete(key("a")), Write::Delete(key("absent"))])).await.unwrap();
+    assert_eq!(store.get(key("a")).await.unwrap(), None);
+}
+
+async fn later_writes_of_a_batch_win(store: SharedStore) {
+    let writes = vec![put("a", "1"), Write::Delete(key("a")), put("a", "2"), put("b", "1"), Write::Delete(key("b"))];
+    store.commit(batch(1, vec![], writes)).await.unwrap();
+    assert_eq!(store.get(key("a")).await.unwrap(), Some(key("2")));
+    assert_eq!(store.get(key("b")).await.unwrap(), None);
+}
+
+async fn scans_are_ordered_and_paged(store: SharedStore) {
+    // Inserted against the order; \x00 and \xff are where a comparison as text would go wrong.
+    let names: [&[u8]; 6] = [b"b", b"a\xff", b"a\x00", b"a", b"c", b"\xff"];
+    for (id, name) in names.iter().enumerate() {
+        let write = Write::Put(Bytes::from_static(name), Bytes::from_static(name));
+        store.commit(batch(id as u128, vec![], vec![write])).await.unwrap();
+    }
+    let all = store.scan(Bound::Unbounded, key("c"), 100).await.unwrap();
+    let found: Vec<&[u8]> = all.pairs.iter().map(|(key, _)| &key[..]).collect();
+    assert_eq!(found, [&b"a"[..], b"a\x00", b"a\xff", b"b"], "the end of a range is not in it");
+    assert!(!all.more);
+
+    let first = store.scan(Bound::Included(key("a")), key("c"), 2).await.unwrap();
+    assert_eq!((first.pairs.len(), first.more), (2, true));
+    let last = first.pairs[1].0.clone();
+    let second = store.scan(Bound::Excluded(last), key("c"), 2).await.unwrap();
+    assert_eq!(second.pairs[0].0, Bytes::from_static(b"a\xff"), "a page starts behind the last key of the page before");
+    assert_eq!((second.pairs.len(), second.more), (2, false));
+
+    let empty = store.scan(Bound::Included(key("c")), key("a"), 10).await.unwrap();
+    assert!(empty.pairs.is_empty(), "an inverted range is empty, not an error");
+}
+
+async fn fences_hold_all_or_nothing(store: SharedStore) {
+    let absent = Fence { key: key("epoch"), expected: None };
+    store.commit(batch(1, vec![absent.clone()], vec![put("epoch", "1")])).await.unwrap();
+    let refused = store.commit(batch(2, vec![absent], vec![put("x", "1")])).await;
+    assert!(matches!(refused, Err(StoreError::Fenced { .. })), "{refused:?}");
+    assert_eq!(store.get(key("x")).await.unwrap(), None, "a fenced batch leaves nothing behind");
+
+    let right = Fence { key: key("epoch"), expected: Some(key("1")) };
+    let wrong = Fence { key: key("other"), expected: Some(key("1")) };
+    let refused = store.commit(batch(3, vec![right.clone(), wrong], vec![put("x", "1")])).await;
+    assert!(matches!(refused, Err(StoreError::Fenced { .. })), "every fence counts, not only the first");
+    store.commit(batch(4, vec![right], vec![put("x", "1"), put("epoch", "2")])).await.unwrap();
+    assert_eq!(store.get(key("epoch")).await.unwrap(), Some(key("2")));
+}
+
+/// Lost updates show here: 8 writers count to 25 each with compare-and-swap.
+async fn concurrent_fenced_increments_are_serialised(store: SharedStore) {
+    let writers = (0..8u128).map(|writer| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut id = writer << 64;
+            for _ in 0..25 {
+                loop {
+                    id += 1;
+                    let old = store.get(key("n")).await.unwrap();
+                    let count: u64 = old.as_ref().map_or(0, |text| std::str::from_utf8(text).unwrap().parse().unwrap());
+                    let fence = Fence { key: key("n"), expected: old };
+                    match store.commit(batch(id, vec![fence], vec![put("n", &(count + 1).to_string())])).await {
+                        Ok(()) => break,
+                        Err(StoreError::Fenced { .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    assert_eq!(store.get(key("n")).await.unwrap(), Some(key("200")));
+}

@@ -1,0 +1,293 @@
+//! The default store: one file, by redb, nothing to install.
+//!
+//! One thread commits. It takes every batch that queued while the last commit ran and writes them in one transaction with
+//! one fsync, so that several shards of a process share the cost of durability. Each batch keeps its own fences and its own
+//! outcome.
+
+use std::fs::OpenOptions;
+use std::ops::Bound;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use redb::backends::FileBackend;
+use redb::{Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableDefinition};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::memory::check_fences;
+use crate::{Batch, Page, Store, StoreError, Write};
+
+const PAIRS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("pairs");
+/// The file in the data directory.
+pub const FILE_NAME: &str = "store.redb";
+/// Batches that may wait for the committing thread: beyond it, callers wait to get in line.
+const QUEUE: usize = 1024;
+/// Bytes that one transaction takes at most before it commits.
+const TRANSACTION_BYTES: usize = 32 << 20;
+/// redb's page cache. The shards keep their objects themselves, so it only has to hold the upper levels of the tree.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// Why a store could not be opened, in words for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{path} is in use by another process: stop that one, or choose another --data-dir")]
+    Locked {
+        /// The file.
+        path: String,
+    },
+    /// Written by a newer version of the engine.
+    #[error(
+        "{path} has a newer or unknown format ({found}): run the version that wrote it, or choose another --data-dir"
+    )]
+    Format {
+        /// The file.
+        path: String,
+        /// What was found.
+        found: String,
+    },
+    /// Anything that the operating system says.
+    #[error("{path} cannot be opened: {error}")]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system said.
+        error: String,
+    },
+}
+
+/// The store in one file.
+pub struct Embedded {
+    database: Arc<Database>,
+    commits: Option<mpsc::Sender<Commit>>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Commit {
+    batch: Batch,
+    done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+impl Embedded {
+    /// Opens or creates the store in a directory, which must exist. Blocks.
+    pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        let path = directory.join(FILE_NAME);
+        let shown = path.display().to_string();
+        let io = |error: std::io::Error| OpenError::Io { path: shown.clone(), error: error.to_string() };
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.map_err(io)?;
+        // A crash between creating and initialising leaves an empty file, which redb takes for a new one.
+        let database = FileBackend::new(file).and_then(|backend| builder().create_with_backend(backend));
+        let database = database.map_err(|error| open_error(&shown, error))?;
+        // The directory entry must survive power loss as well.
+        let entry = std::fs::File::open(directory).and_then(|directory| directory.sync_all());
+        entry.map_err(io)?;
+        Self::start(database).map_err(|error| OpenError::Io { path: shown, error })
+    }
+
+    /// Opens the store over any medium: tests put one under it that loses what was not synced.
+    pub fn on(backend: impl StorageBackend) -> Result<Self, OpenError> {
+        let shown = "the given medium".to_owned();
+        let database = builder().create_with_backend(backend).map_err(|error| open_error(&shown, error))?;
+        Self::start(database).map_err(|error| OpenError::Io { path: shown, error })
+    }
+
+    fn start(database: Database) -> Result<Self, String> {
+        // A fresh file gets its table now, so that reads need not ask whether there is one.
+        write(&database, &[], &mut Vec::new()).map_err(|error| error.to_string())?;
+        let database = Arc::new(database);
+        let (commits, queue) = mpsc::channel(QUEUE);
+        let thread = std::thread::Builder::new().name("store-commit".to_owned());
+        let committer = thread.spawn({
+            let database = database.clone();
+            move || commit_loop(&database, queue)
+        });
+        let committer = committer.map_err(|error| error.to_string())?;
+        Ok(Self { database, commits: Some(commits), committer: Mutex::new(Some(committer)) })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let database = self.database.clone();
+        let result = tokio::task::spawn_blocking(move || read(&database)).await;
+        let result = result.map_err(|error| StoreError::Unavailable(format!("the reading thread ended: {error}")))?;
+        result.map_err(|error| StoreError::Broken(error.to_string()))
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        // Closing the queue ends the thread after what it has; the file's lock goes with the last reference.
+        self.commits = None;
+        if let Some(committer) = self.committer.lock().take() {
+            let _ = committer.join();
+        }
+    }
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+fn open_error(path: &str, error: DatabaseError) -> OpenError {
+    let path = path.to_owned();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => OpenError::Locked { path },
+        DatabaseError::UpgradeRequired(found) => OpenError::Format { path, found: format!("version {found}") },
+        DatabaseError::Storage(redb::StorageError::Corrupted(found)) => OpenError::Format { path, found },
+        DatabaseError::Storage(redb::StorageError::Io(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
+            OpenError::Format { path, found: error.to_string() }
+        }
+        other => OpenError::Io { path, error: other.to_string() },
+    }
+}
+
+fn commit_loop(database: &Database, mut queue: mpsc::Receiver<Commit>) {
+    let mut broken: Option<StoreError> = None;
+    while let Some(first) = queue.blocking_recv() {
+        let mut commits = vec![first];
+        let mut bytes = size(&commits[0].batch);
+        while bytes < TRANSACTION_BYTES
+            && let Ok(next) = queue.try_recv()
+        {
+            bytes += size(&next.batch);
+            commits.push(next);
+        }
+        if let Some(error) = &broken {
+            answer(commits, |_| Err(error.clone()));
+            continue;
+        }
+        let mut outcomes = Vec::with_capacity(commits.len());
+        match write(database, &commits, &mut outcomes) {
+            Ok(()) => {
+                let mut outcomes = outcomes.into_iter();
+                answer(commits, |_| outcomes.next().expect("one outcome for each batch"));
+            }
+            Err(error) => {
+                // After a failed write or fsync the page cache may lie about what is on disk (fsyncgate), so nothing
+                // is tried again on this file by this process.
+                let error = StoreError::Broken(error.to_string());
+                answer(commits, |_| Err(error.clone()));
+                broken = Some(error);
+            }
+        }
+    }
+}
+
+fn answer(commits: Vec<Commit>, mut outcome: impl FnMut(&Batch) -> Result<(), StoreError>) {
+    for Commit { batch, done } in commits {
+        let outcome = outcome(&batch);
+        // Nobody waits any more: the caller gave up the answer, not the batch.
+        let _ = done.send(outcome);
+    }
+}
+
+fn size(batch: &Batch) -> usize {
+    let bytes = batch.writes.iter().map(|write| match write {
+        Write::Put(key, value) => key.len() + value.len(),
+        Write::Delete(key) => key.len(),
+    });
+    bytes.sum()
+}
+
+/// One transaction for all batches; a batch whose fence does not hold is left out of it.
+fn write(
+    database: &Database,
+    commits: &[Commit],
+    outcomes: &mut Vec<Result<(), StoreError>>,
+) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    {
+        let mut table = transaction.open_table(PAIRS)?;
+        for Commit { batch, .. } in commits {
+            let mut failed = None;
+            let fenced = check_fences(&batch.fences, |key| {
+                use redb::ReadableTable;
+                match table.get(key) {
+                    Ok(value) => Ok(value.map(|value| Bytes::copy_from_slice(value.value()))),
+                    Err(error) => {
+                        failed = Some(error);
+                        Ok(None)
+                    }
+                }
+            });
+            if let Some(error) = failed {
+                return Err(error.into());
+            }
+            if fenced.is_ok() {
+                for write in &batch.writes {
+                    match write {
+                        Write::Put(key, value) => table.insert(&key[..], &value[..]).map(|_| ())?,
+                        Write::Delete(key) => table.remove(&key[..]).map(|_| ())?,
+                    }
+                }
+            }
+            outcomes.push(fenced);
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+impl Store for Embedded {
+    fn get(&self, key: Bytes) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
+        let read = self.read(move |database| {
+            let table = database.begin_read()?.open_table(PAIRS)?;
+            Ok(table.get(&key[..])?.map(|value| Bytes::copy_from_slice(value.value())))
+        });
+        read.boxed()
+    }
+
+    fn scan(&self, from: Bound<Bytes>, to: Bytes, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
+        let read = self.read(move |database| {
+            let from = match &from {
+                Bound::Included(key) => Bound::Included(&key[..]),
+                Bound::Excluded(key) => Bound::Excluded(&key[..]),
+                Bound::Unbounded => Bound::Unbounded,
+            };
+            let empty = match from {
+                Bound::Included(key) | Bound::Excluded(key) => key >= &to[..],
+                Bound::Unbounded => false,
+            };
+            let mut page = Page::default();
+            if empty {
+                return Ok(page);
+            }
+            let table = database.begin_read()?.open_table(PAIRS)?;
+            for pair in table.range::<&[u8]>((from, Bound::Excluded(&to[..])))? {
+                if page.pairs.len() == limit {
+                    page.more = true;
+                    break;
+                }
+                let (key, value) = pair?;
+                page.pairs.push((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())));
+            }
+            Ok(page)
+        });
+        read.boxed()
+    }
+
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            let commits = self.commits.as_ref().expect("taken only by drop");
+            let (done, outcome) = oneshot::channel();
+            let gone = || StoreError::Unknown("the committing thread ended".to_owned());
+            commits.send(Commit { batch, done }).await.map_err(|_| gone())?;
+            outcome.await.map_err(|_| gone())?
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests;
