@@ -1,6 +1,15 @@
 //! Label and field selectors: their syntax, and whether an object is selected.
+//!
+//! A selector is parsed once and then only compared: matching allocates nothing. Start reading at [`Selector`].
 
-use crate::document::Value;
+mod fields;
+mod labels;
+
+pub use fields::FieldSelector;
+pub use labels::LabelSelector;
+use smol_str::SmolStr;
+
+use crate::document::{Document, Value};
 use crate::resource::Resource;
 
 /// What a selector looks at.
@@ -13,75 +22,6 @@ pub trait Selectable {
     fn name(&self) -> &str;
     /// metadata.namespace
     fn namespace(&self) -> &str;
-}
-
-/// A parsed label selector: all of its requirements must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LabelSelector {}
-
-impl LabelSelector {
-    /// Parses `a=b,c!=d,e in (f,g),h,!i`. The error is worded for a 400.
-    pub fn parse(_text: &str) -> Result<Self, String> {
-        todo!()
-    }
-
-    /// Reads a metav1.LabelSelector (`matchLabels`, `matchExpressions`). An absent or null one selects nothing, an
-    /// empty one everything.
-    pub fn from_value(_value: &Value) -> Result<Self, String> {
-        todo!()
-    }
-
-    /// Whether it selects everything.
-    pub fn is_everything(&self) -> bool {
-        todo!()
-    }
-
-    /// Whether it selects the object.
-    pub fn matches(&self, _object: &dyn Selectable) -> bool {
-        todo!()
-    }
-
-    /// Whether it selects labels given by a look-up.
-    pub fn matches_with<'a>(&self, _label: impl Fn(&str) -> Option<&'a str>) -> bool {
-        todo!()
-    }
-}
-
-/// A parsed field selector of one resource.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FieldSelector {}
-
-impl FieldSelector {
-    /// Parses `a=b,c!=d` (and `==`) against the fields that the resource offers. The error is worded for a 400:
-    /// `field label not supported: spec.foo`.
-    pub fn parse(_text: &str, _resource: &Resource) -> Result<Self, String> {
-        todo!()
-    }
-
-    /// Whether it selects everything.
-    pub fn is_everything(&self) -> bool {
-        todo!()
-    }
-
-    /// Whether it selects the object.
-    pub fn matches(&self, _object: &dyn Selectable) -> bool {
-        todo!()
-    }
-
-    /// The value that metadata.name must equal, if it must.
-    pub fn name(&self) -> Option<&str> {
-        todo!()
-    }
-
-    /// The value that metadata.namespace must equal, if it must.
-    pub fn namespace(&self) -> Option<&str> {
-        todo!()
-    }
-
-    /// The value that selectable field number `at` must equal, if it must.
-    pub fn equals(&self, _at: usize) -> Option<&str> {
-        todo!()
-    }
 }
 
 /// Both selectors of a list or a watch.
@@ -102,5 +42,37 @@ impl Selector {
     /// Whether it selects everything.
     pub fn is_everything(&self) -> bool {
         self.fields.is_everything() && self.labels.is_everything()
+    }
+}
+
+/// A document that is no stored object, to be looked at by a selector.
+#[derive(Debug)]
+pub struct Bare<'a> {
+    document: &'a Value,
+    fields: Vec<SmolStr>,
+}
+
+impl<'a> Bare<'a> {
+    /// A document of a resource's stored version.
+    pub fn new(resource: &Resource, document: &'a Value) -> Self {
+        Self { document, fields: resource.selectable.iter().map(|field| field.read(document)).collect() }
+    }
+}
+
+impl Selectable for Bare<'_> {
+    fn label(&self, key: &str) -> Option<&str> {
+        self.document.at(&["metadata", "labels", key]).as_str()
+    }
+
+    fn field(&self, at: usize) -> &str {
+        &self.fields[at]
+    }
+
+    fn name(&self) -> &str {
+        self.document.name()
+    }
+
+    fn namespace(&self) -> &str {
+        self.document.namespace()
     }
 }

@@ -1,0 +1,215 @@
+//! Field selectors: `metadata.name=a,spec.nodeName!=b`.
+
+use super::Selectable;
+use crate::resource::Resource;
+
+/// A parsed field selector of one resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldSelector {
+    terms: Vec<Term>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Term {
+    field: Field,
+    equals: bool,
+    value: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Name,
+    Namespace,
+    /// Index into [`Resource::selectable`].
+    At(usize),
+}
+
+impl FieldSelector {
+    /// Parses `a=b,c!=d` (and `==`) against the fields that the resource offers. The error is worded for a 400:
+    /// `field label not supported: spec.foo`.
+    pub fn parse(text: &str, resource: &Resource) -> Result<Self, String> {
+        let mut parts = split_terms(text);
+        parts.sort_unstable();
+        let mut terms = Vec::new();
+        for part in parts.into_iter().filter(|part| !part.is_empty()) {
+            let (label, equals, value) =
+                split_term(part).ok_or_else(|| format!("invalid selector: '{text}'; can't understand '{part}'"))?;
+            let value = unescape(value)?;
+            terms.push(Term { field: Field::of(label, resource)?, equals, value });
+        }
+        Ok(Self { terms })
+    }
+
+    /// Whether it selects everything.
+    pub fn is_everything(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    /// Whether it selects the object.
+    pub fn matches(&self, object: &dyn Selectable) -> bool {
+        self.terms.iter().all(|term| {
+            let found = match term.field {
+                Field::Name => object.name(),
+                Field::Namespace => object.namespace(),
+                Field::At(at) => object.field(at),
+            };
+            (found == term.value) == term.equals
+        })
+    }
+
+    /// The value that metadata.name must equal, if it must.
+    pub fn name(&self) -> Option<&str> {
+        self.value_of(Field::Name)
+    }
+
+    /// The value that metadata.namespace must equal, if it must.
+    pub fn namespace(&self) -> Option<&str> {
+        self.value_of(Field::Namespace)
+    }
+
+    /// The value that selectable field number `at` must equal, if it must.
+    pub fn equals(&self, at: usize) -> Option<&str> {
+        self.value_of(Field::At(at))
+    }
+
+    fn value_of(&self, field: Field) -> Option<&str> {
+        self.terms.iter().find(|term| term.equals && term.field == field).map(|term| term.value.as_str())
+    }
+}
+
+impl Field {
+    fn of(label: &str, resource: &Resource) -> Result<Self, String> {
+        // The name that Pods' spec.nodeName once had is still taken.
+        let label = if label == "spec.host" && resource.id_name == "pods" { "spec.nodeName" } else { label };
+        match label {
+            "metadata.name" => return Ok(Self::Name),
+            "metadata.namespace" => return Ok(Self::Namespace),
+            _ => {}
+        }
+        if let Some(at) = resource.selectable.iter().position(|field| field.label == label) {
+            return Ok(Self::At(at));
+        }
+        Err(match resource.id_name {
+            "jobs.batch" => format!("field label {label:?} not supported for Job"),
+            _ if resource.selectable.is_empty() => {
+                format!("{label:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+            }
+            _ => format!("field label not supported: {label}"),
+        })
+    }
+}
+
+/// Splits at commas that no backslash precedes.
+fn split_terms(text: &str) -> Vec<&str> {
+    let mut escaped = false;
+    let at_comma = |c: char| {
+        let split = c == ',' && !escaped;
+        escaped = c == '\\' && !escaped;
+        split
+    };
+    text.split(at_comma).collect()
+}
+
+/// Splits at the first operator; says whether it asks for equality.
+fn split_term(term: &str) -> Option<(&str, bool, &str)> {
+    let at = term.char_indices().find(|(at, c)| *c == '=' || term[*at..].starts_with("!="))?.0;
+    let (label, rest) = term.split_at(at);
+    let value = ["!=", "==", "="].iter().find_map(|operator| rest.strip_prefix(operator))?;
+    Some((label, !rest.starts_with('!'), value))
+}
+
+/// Takes the backslashes from `\\`, `\,` and `\=`.
+fn unescape(text: &str) -> Result<String, String> {
+    let mut value = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some(c @ ('\\' | ',' | '=')) => value.push(c),
+                other => {
+                    let rest = other.map(String::from).unwrap_or_default();
+                    return Err(format!("invalid field selector: invalid escape sequence: \\{rest}"));
+                }
+            },
+            // The reference prints the rune's number.
+            ',' | '=' => return Err(format!("invalid field selector: unescaped character in value: {}", u32::from(c))),
+            c => value.push(c),
+        }
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::super::Bare;
+    use super::*;
+    use crate::resource::{ResourceId, SelectableField, Spread};
+    use crate::schema::Schema;
+
+    fn resource(id_name: &'static str, labels: &[&'static str]) -> Resource {
+        let field = |label: &&'static str| SelectableField { label, path: label.split('.').collect(), absent: "" };
+        Resource {
+            id: ResourceId(0),
+            id_name,
+            group: "",
+            plural: "pods",
+            singular: "pod",
+            kind: "Pod",
+            namespaced: true,
+            short_names: Vec::new(),
+            categories: Vec::new(),
+            spread: Spread::Namespace,
+            relaxed: false,
+            selectable: labels.iter().map(field).collect(),
+            indexed: None,
+            generation: false,
+            has_status: true,
+            create_on_update: false,
+            served: Vec::new(),
+            strategy: crate::strategy::of("", "Pod"),
+            schema: Arc::new(Schema::new(Vec::new())),
+        }
+    }
+
+    #[test]
+    fn fields_select() {
+        let pods = resource("pods", &["spec.nodeName", "status.phase"]);
+        let pod = json!({"metadata": {"name": "a", "namespace": "b"}, "spec": {"nodeName": "n=1"}});
+        let pod = Bare::new(&pods, &pod);
+        let parse = |text| FieldSelector::parse(text, &pods).unwrap();
+        for text in [
+            "",
+            ",",
+            "metadata.name=a",
+            "metadata.name==a,metadata.namespace=b",
+            "spec.nodeName=n\\=1",
+            "spec.host!=x",
+            "status.phase=",
+            "status.phase!=Running",
+        ] {
+            assert!(parse(text).matches(&pod), "{text}");
+        }
+        for text in ["metadata.name!=a", "metadata.name=b", "spec.nodeName=", "metadata.name=a,metadata.name=b"] {
+            assert!(!parse(text).matches(&pod), "{text}");
+        }
+        let selector = parse("spec.nodeName=x,metadata.namespace=b,metadata.name!=a");
+        assert_eq!((selector.name(), selector.namespace(), selector.equals(0)), (None, Some("b"), Some("x")));
+        assert!(parse("").is_everything() && !selector.is_everything());
+    }
+
+    #[test]
+    fn errors_are_the_references() {
+        let pods = resource("pods", &["spec.nodeName"]);
+        let why = |text| FieldSelector::parse(text, &pods).unwrap_err();
+        assert_eq!(why("spec.foo=1"), "field label not supported: spec.foo");
+        assert_eq!(why("metadata.name"), "invalid selector: 'metadata.name'; can't understand 'metadata.name'");
+        assert_eq!(why("metadata.name=a\\b"), "invalid field selector: invalid escape sequence: \\b");
+        assert_eq!(why("metadata.name=a=b"), "invalid field selector: unescaped character in value: 61");
+        let other = FieldSelector::parse("a=b", &resource("leases.coordination.k8s.io", &[])).unwrap_err();
+        assert_eq!(other, "\"a\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"");
+    }
+}
