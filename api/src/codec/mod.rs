@@ -1,7 +1,28 @@
 //! Bytes to canonical documents and back.
+//!
+//! Reading is one walk: a serde visitor ([`walk`]) follows the schema through whatever format the bytes are in, drops and
+//! reports what the schema does not know, checks types, and writes each value in the one form that the reference's Go
+//! structs would write it in. So a document that was read is canonical, and two that mean the same have the same bytes.
+//!
+//! Canonical means: nulls are absent; zero values of fields with omitempty are absent; fields that are always written are
+//! there; empty lists and maps are absent unless they stand behind a pointer; quantities, times and base64 are in their
+//! shortest exact form. Writing is therefore plain `serde_json`.
+//!
+//! Invariants: decode(encode(decode(x))) = decode(x) for every x that decodes; nesting deeper than [`DEPTH`] is refused
+//! before it can overflow a stack.
+
+mod path;
+mod scalar;
+mod walk;
+mod yaml;
+
+use serde::de::DeserializeSeed;
 
 use crate::document::Value;
-use crate::schema::Shape;
+use crate::schema::{Shape, Type};
+
+/// How deep values may nest; serde_json refuses one more.
+pub const DEPTH: usize = 127;
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +50,73 @@ pub struct Malformed {
     pub message: String,
 }
 
+impl Malformed {
+    fn at(what: &str, byte: usize) -> Self {
+        Self { message: format!("{what} at byte {byte}") }
+    }
+}
+
 /// Reads a body as a document of `shape`.
-pub fn decode(_shape: Shape<'_>, _body: &[u8], _format: Format) -> Result<Decoded, Malformed> {
-    todo!()
+pub fn decode(shape: Shape<'_>, body: &[u8], format: Format) -> Result<Decoded, Malformed> {
+    let of = Type::Message(shape.id);
+    let mut context = walk::Context::new(shape.schema);
+    let read = match format {
+        Format::Json => json(walk::Seed::root(&mut context, &of), body),
+        Format::Yaml => yaml::read(walk::Seed::root(&mut context, &of), body),
+    };
+    finish(context, &of, read?)
 }
 
 /// Makes a document out of a value that a patch produced: the same checks and canonical form as [`decode`].
-pub fn conform(_shape: Shape<'_>, _value: Value) -> Result<Decoded, Malformed> {
-    todo!()
+pub fn conform(shape: Shape<'_>, value: Value) -> Result<Decoded, Malformed> {
+    if deeper_than(&value, DEPTH) {
+        return Err(Malformed { message: "the document is nested too deeply".to_owned() });
+    }
+    let of = Type::Message(shape.id);
+    let mut context = walk::Context::new(shape.schema);
+    let read = walk::Seed::root(&mut context, &of).deserialize(value);
+    finish(context, &of, read.map_err(|error| Malformed { message: error.to_string() })?)
 }
+
+fn finish(context: walk::Context<'_>, of: &Type, value: Option<Value>) -> Result<Decoded, Malformed> {
+    let zero = || context.schema.zero(of).unwrap_or_default();
+    match context.error {
+        Some(message) => Err(Malformed { message }),
+        None => Ok(Decoded { value: value.unwrap_or_else(zero), problems: context.problems }),
+    }
+}
+
+fn json(seed: walk::Seed<'_, '_>, body: &[u8]) -> Result<Option<Value>, Malformed> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = seed.deserialize(&mut reader);
+    value.and_then(|value| reader.end().map(|()| value)).map_err(|error| {
+        let text = error.to_string();
+        let what = text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]);
+        Malformed::at(what, offset(body, error.line(), error.column()))
+    })
+}
+
+/// The byte at a line (from 1) and a column (from 1, in bytes; 0 is the line break before).
+fn offset(body: &[u8], line: usize, column: usize) -> usize {
+    let mut breaks = memchr::memchr_iter(b'\n', body);
+    let start = if line > 1 { breaks.nth(line - 2).map_or(body.len(), |at| at + 1) } else { 0 };
+    (start + column).saturating_sub(1).min(body.len())
+}
+
+fn deeper_than(value: &Value, limit: usize) -> bool {
+    let mut open = vec![(value, 1)];
+    while let Some((value, depth)) = open.pop() {
+        if depth > limit && (value.is_array() || value.is_object()) {
+            return true;
+        }
+        match value {
+            Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
+            Value::Object(fields) => open.extend(fields.values().map(|value| (value, depth + 1))),
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests;
