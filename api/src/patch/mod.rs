@@ -1,9 +1,17 @@
 //! The patch types that change a document: JSON patch, merge patch, strategic merge patch. Server-side apply has its room
 //! beside them.
+//!
+//! A patch never sees a half-patched document: it applies as a whole or not at all. Start reading at [`apply`].
+
+mod json;
+mod merge;
+mod strategic;
+
+use serde_json::json;
 
 use crate::document::Value;
 use crate::schema::Shape;
-use crate::status::Status;
+use crate::status::{Cause, Causes, Reason, Status};
 
 /// Which patch a body is, by its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +24,39 @@ pub enum PatchType {
     Strategic,
 }
 
+impl PatchType {
+    /// The type of a body by its media type, without parameters.
+    pub fn of(media_type: &str) -> Option<Self> {
+        match media_type {
+            "application/json-patch+json" => Some(Self::Json),
+            "application/merge-patch+json" => Some(Self::Merge),
+            "application/strategic-merge-patch+json" => Some(Self::Strategic),
+            _ => None,
+        }
+    }
+}
+
 /// Applies a patch. The result is not canonical yet (see [`crate::codec::conform`]). A patch that is malformed is a 400,
 /// one that does not apply a 422, as in the reference.
-pub fn apply(_kind: PatchType, _patch: &[u8], _document: &Value, _shape: Shape<'_>) -> Result<Value, Status> {
-    todo!()
+pub fn apply(kind: PatchType, patch: &[u8], document: &Value, shape: Shape<'_>) -> Result<Value, Status> {
+    let patch: Value =
+        serde_json::from_slice(patch).map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+    let patched = match kind {
+        PatchType::Json => json::apply(patch, document)?,
+        PatchType::Merge => merge::apply(patch, document)?,
+        PatchType::Strategic => strategic::apply(patch, document, shape)?,
+    };
+    if !patched.is_object() {
+        let mut causes = Causes::default();
+        causes.invalid("patch", &json!(patched.to_string()), "the patched document is no object");
+        return Err(Status::invalid("", "", "", causes));
+    }
+    Ok(patched)
+}
+
+/// 422: the patch is well-formed but does not apply. The reference keeps to itself why; a cause says it here.
+fn does_not_apply(why: impl Into<String>) -> Status {
+    let cause = Cause { reason: "UnexpectedServerResponse", message: why.into(), field: String::new() };
+    let message = "the server rejected our request due to an error in our request";
+    Status::new(Reason::Invalid, message).with_cause(cause)
 }
