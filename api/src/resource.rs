@@ -82,7 +82,8 @@ pub struct Served {
     pub version: &'static str,
     /// The type of its documents.
     pub type_id: TypeId,
-    /// Kubernetes verbs, as discovery lists them.
+    /// Kubernetes verbs, as discovery lists them. None where the version is stored but not served (see
+    /// [`Served::is_public`]).
     pub verbs: Vec<&'static str>,
     /// Subresources, in the order of discovery.
     pub subresources: Vec<Subresource>,
@@ -103,6 +104,12 @@ pub struct Conversion {
 }
 
 impl Served {
+    /// Whether it has a path and a place in discovery. Internal resources, and stored versions that `--runtime-config`
+    /// switched off, have neither.
+    pub fn is_public(&self) -> bool {
+        !self.verbs.is_empty()
+    }
+
     /// `v1` or `apps/v1`.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
@@ -212,13 +219,13 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry of those rows. Their ids must be their positions.
+    /// A registry of those rows. Their ids must be their positions. Versions that are not public get no path.
     pub fn new(resources: Vec<Resource>) -> Self {
         let mut by_path = HashMap::new();
         let mut by_name = HashMap::new();
         for resource in &resources {
             by_name.insert(resource.id_name, resource.id);
-            for (at, served) in resource.served.iter().enumerate() {
+            for (at, served) in resource.served.iter().enumerate().filter(|(_, served)| served.is_public()) {
                 let path = (served.group.into(), served.version.into(), resource.plural.into());
                 by_path.insert(path, (resource.id, at));
             }

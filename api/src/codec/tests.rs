@@ -131,8 +131,14 @@ fn syntax_errors_name_the_byte_and_win_over_type_errors() {
 
 #[test]
 fn nesting_is_refused_before_the_stack_ends() {
-    let deep = format!("{}{}", r#"{"spec":"#.repeat(200_000), "}".repeat(200_000));
-    assert!(error(POD, &deep).contains("recursion limit exceeded"), "{}", error(POD, &deep));
+    let deep = format!("{}1{}", r#"{"data":"#.repeat(200_000), "}".repeat(200_000));
+    let kept = error("io.k8s.api.apps.v1.ControllerRevision", &deep);
+    assert!(kept.starts_with("recursion limit exceeded at byte "), "{kept}");
+    assert_eq!(
+        read(POD, &deep, Format::Json).unwrap().problems,
+        [r#"unknown field "data""#],
+        "skipped without a stack"
+    );
     let list = "[".repeat(200_000);
     assert!(read(POD, &list, Format::Yaml).is_err());
     let flow = "{a: ".repeat(200_000);

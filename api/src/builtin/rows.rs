@@ -1,0 +1,180 @@
+//! `api/schema/resources.txt`, whose head describes its format.
+
+use std::sync::LazyLock;
+
+use crate::resource::{SelectableField, Spread, Subresource};
+
+const TABLE: &str = include_str!("../../schema/resources.txt");
+
+const VERBS: &str = "create,delete,deletecollection,get,list,patch,update,watch";
+
+/// One kind of the table.
+pub(super) struct Row {
+    pub plural: &'static str,
+    pub singular: &'static str,
+    pub kind: &'static str,
+    pub id_name: &'static str,
+    pub namespaced: bool,
+    pub internal: bool,
+    pub short_names: Vec<&'static str>,
+    pub categories: Vec<&'static str>,
+    pub verbs: Vec<&'static str>,
+    pub spread: Spread,
+    pub relaxed: bool,
+    pub selectable: Vec<SelectableField>,
+    pub indexed: Option<usize>,
+    pub generation: bool,
+    pub create_on_update: bool,
+    pub versions: Vec<VersionRow>,
+}
+
+/// One version of a kind.
+pub(super) struct VersionRow {
+    pub group: &'static str,
+    pub version: &'static str,
+    pub convert: Option<&'static str>,
+    pub subresources: Vec<Subresource>,
+}
+
+impl VersionRow {
+    /// The full name of the kind's type in the schema.
+    pub(super) fn type_name(&self, kind: &str) -> String {
+        let package = match self.group {
+            "" => "io.k8s.api.core",
+            "internal.apiserver.k8s.io" => "io.k8s.api.apiserverinternal",
+            "internal.shardplane" => "internal.shardplane",
+            group => &format!("io.k8s.api.{}", group.split('.').next().unwrap_or_default()),
+        };
+        format!("{package}.{}.{kind}", self.version)
+    }
+}
+
+/// Reads the table. It is part of the binary, so a bad line is a bug, and the tests meet it.
+pub(super) fn read() -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    for (line, names) in TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).zip(line_names()) {
+        let bad = || panic!("resources.txt has a bad line: {line}");
+        let mut words = line.split(' ');
+        match words.next() {
+            Some("R") => rows.push(row(words, names).unwrap_or_else(bad)),
+            Some("V") => {
+                let row = rows.last_mut().unwrap_or_else(|| panic!("resources.txt opens with a version"));
+                let version =
+                    version(words, row.kind).unwrap_or_else(|| panic!("resources.txt has a bad line: {line}"));
+                row.versions.push(version);
+            }
+            _ => _ = bad(),
+        }
+    }
+    rows
+}
+
+/// `pods`, `deployments.apps` and `pod`, `deployment` for each line; empty for lines of versions. Made once, so that
+/// rows can be made of static text however often a registry is.
+fn line_names() -> impl Iterator<Item = &'static (String, String)> {
+    static NAMES: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+        let lines: Vec<&str> = TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        let name = |at: usize, line: &str| {
+            let mut words = line.split(' ');
+            let (Some("R"), Some(plural), Some(kind)) = (words.next(), words.next(), words.next()) else {
+                return Default::default();
+            };
+            let stored = lines.get(at + 1).and_then(|next| next.split(' ').nth(1)).unwrap_or_default();
+            let id_name = match stored.split_once('/') {
+                Some((group, _)) => format!("{plural}.{group}"),
+                None => plural.to_owned(),
+            };
+            (id_name, kind.to_lowercase())
+        };
+        lines.iter().enumerate().map(|(at, line)| name(at, line)).collect()
+    });
+    NAMES.iter()
+}
+
+fn row(mut words: std::str::Split<'static, char>, names: &'static (String, String)) -> Option<Row> {
+    let mut row = Row {
+        plural: words.next()?,
+        kind: words.next()?,
+        singular: &names.1,
+        id_name: &names.0,
+        namespaced: match words.next()? {
+            "namespaced" => true,
+            "cluster" => false,
+            _ => return None,
+        },
+        internal: false,
+        short_names: Vec::new(),
+        categories: Vec::new(),
+        verbs: VERBS.split(',').collect(),
+        spread: Spread::Namespace,
+        relaxed: false,
+        selectable: Vec::new(),
+        indexed: None,
+        generation: false,
+        create_on_update: false,
+        versions: Vec::new(),
+    };
+    for word in words {
+        let list = |text: &'static str| text.split(',').collect::<Vec<_>>();
+        match word.split_once('=') {
+            None if word == "internal" => row.internal = true,
+            None if word == "relaxed" => row.relaxed = true,
+            None if word == "generation" => row.generation = true,
+            None if word == "create-on-update" => row.create_on_update = true,
+            Some(("short", names)) => row.short_names = list(names),
+            Some(("categories", names)) => row.categories = list(names),
+            Some(("verbs", verbs)) => row.verbs = list(verbs),
+            Some(("spread", "name")) => row.spread = Spread::Name,
+            Some(("spread", spread)) => row.spread = Spread::NameIn(spread.strip_prefix("name-in:")?),
+            Some(("fields", fields)) => row.selectable = fields.split(',').map(selectable).collect(),
+            Some(("index", label)) => {
+                row.indexed = Some(row.selectable.iter().position(|field| field.label == label)?);
+            }
+            _ => return None,
+        }
+    }
+    Some(row)
+}
+
+/// `label[@path][:absent]`
+fn selectable(text: &'static str) -> SelectableField {
+    let (text, absent) = text.split_once(':').unwrap_or((text, ""));
+    let (label, path) = text.split_once('@').unwrap_or((text, text));
+    SelectableField { label, path: path.split('.').collect(), absent }
+}
+
+fn version(mut words: std::str::Split<'static, char>, kind: &'static str) -> Option<VersionRow> {
+    let name = words.next()?;
+    let (group, version) = name.split_once('/').unwrap_or(("", name));
+    let mut row = VersionRow { group, version, convert: None, subresources: Vec::new() };
+    for word in words {
+        match word.split_once('=') {
+            Some(("convert", name)) => row.convert = Some(name),
+            Some((name, body)) => row.subresources.push(subresource(name, body, group, version)?),
+            None if word == "status" => row.subresources.push(readable(word, kind, group, version)),
+            None if word == "scale" => row.subresources.push(readable(word, "Scale", "autoscaling", "v1")),
+            None => return None,
+        }
+    }
+    Some(row)
+}
+
+fn readable(name: &'static str, kind: &'static str, group: &'static str, version: &'static str) -> Subresource {
+    Subresource { name, kind, group, version, verbs: vec!["get", "patch", "update"] }
+}
+
+/// `[group/version/]Kind/verbs`
+fn subresource(
+    name: &'static str,
+    body: &'static str,
+    group: &'static str,
+    version: &'static str,
+) -> Option<Subresource> {
+    let parts: Vec<&str> = body.split('/').collect();
+    let (group, version, kind, verbs) = match *parts {
+        [kind, verbs] => (group, version, kind, verbs),
+        [group, version, kind, verbs] => (group, version, kind, verbs),
+        _ => return None,
+    };
+    Some(Subresource { name, kind, group, version, verbs: verbs.split(',').collect() })
+}
