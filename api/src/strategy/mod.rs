@@ -2,16 +2,54 @@
 //!
 //! The engine (shards) does what all kinds share: metadata, generation, dropping or keeping status. A strategy is asked in
 //! this order: decode -> `default` -> `prepare_*` -> `validate*`.
+//!
+//! Invariants: a strategy is a function of its arguments; defaults are idempotent; what was stored once passes
+//! [`Strategy::validate_update`] against itself. Paths, reasons and words of complaints are the reference's.
+//!
+//! Start reading at [`of`], then one small kind (`lease.rs`), then `deployment.rs` and `pod_spec/`.
 
 use std::fmt;
 
 use crate::document::Value;
+use crate::names;
 use crate::status::Causes;
+
+mod claim_spec;
+mod config_map;
+mod deployment;
+mod endpoint_slice;
+mod field;
+mod fill;
+mod labels;
+mod lease;
+mod namespace;
+mod node;
+mod path;
+pub mod pod;
+mod pod_annotations;
+mod pod_spec;
+mod pod_status;
+mod pod_update;
+mod replica_set;
+mod replicas;
+mod resources;
+mod secret;
+mod service;
+mod service_account;
+mod service_addresses;
+mod template;
+#[cfg(test)]
+mod tests;
 
 /// One kind's rules. Documents are canonical and in the stored version.
 pub trait Strategy: Send + Sync {
     /// Fills in defaults. Must be idempotent.
     fn default(&self, _object: &mut Value) {}
+
+    /// Whether a create keeps the client's `status`. Where it does not, `status` is empty when `prepare_create` is asked.
+    fn keeps_status_on_create(&self) -> bool {
+        false
+    }
 
     /// Last changes before a create: what clients may not set is cleared, what is always there is set.
     fn prepare_create(&self, _object: &mut Value) {}
@@ -32,8 +70,8 @@ pub trait Strategy: Send + Sync {
     fn validate_status(&self, _object: &Value, _old: &Value, _causes: &mut Causes) {}
 
     /// The form of metadata.name: complaints about it, one sentence each.
-    fn validate_name(&self, _name: &str) -> Vec<String> {
-        Vec::new()
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        names::is_dns1123_subdomain(name)
     }
 
     /// Seconds of grace that a deletion starts with, given what the client asked for; `None` deletes at once.
@@ -70,6 +108,37 @@ struct Plain;
 impl Strategy for Plain {}
 
 /// The strategy of a stored kind.
-pub fn of(_group: &str, _kind: &str) -> &'static dyn Strategy {
-    &Plain
+pub fn of(group: &str, kind: &str) -> &'static dyn Strategy {
+    match (group, kind) {
+        ("", "ConfigMap") => &config_map::ConfigMap,
+        ("", "Namespace") => &namespace::Namespace,
+        ("", "Node") => &node::Node,
+        ("", "Pod") => &pod::Pod,
+        ("", "PodTemplate") => &template::PodTemplate,
+        ("", "Secret") => &secret::Secret,
+        ("", "Service") => &service::Service,
+        ("", "ServiceAccount") => &service_account::ServiceAccount,
+        ("apps", "Deployment") => &deployment::Deployment,
+        ("apps", "ReplicaSet") => &replica_set::ReplicaSet,
+        ("coordination.k8s.io", "Lease") => &lease::Lease,
+        ("discovery.k8s.io", "EndpointSlice") => &endpoint_slice::EndpointSlice,
+        _ => &Plain,
+    }
 }
+
+/// Kinds whose rules are tested all alike.
+#[cfg(test)]
+const KINDS: &[(&str, &str)] = &[
+    ("", "ConfigMap"),
+    ("", "Namespace"),
+    ("", "Node"),
+    ("", "Pod"),
+    ("", "PodTemplate"),
+    ("", "Secret"),
+    ("", "Service"),
+    ("", "ServiceAccount"),
+    ("apps", "Deployment"),
+    ("apps", "ReplicaSet"),
+    ("coordination.k8s.io", "Lease"),
+    ("discovery.k8s.io", "EndpointSlice"),
+];
