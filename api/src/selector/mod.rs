@@ -4,6 +4,7 @@
 
 mod fields;
 mod labels;
+mod parse;
 
 pub use fields::FieldSelector;
 pub use labels::LabelSelector;

@@ -1,5 +1,36 @@
 //! metav1.Table: the columns that `kubectl get` shows, and the cells of an object.
+//!
+//! One file per API group; each lists its kinds in a table of [`Printer`]s. Columns, their types and priorities are
+//! kubectl's (the reference's internal printers); what they show is specified by nothing else. Start reading at
+//! [`columns`] and [`cells`]; `cell.rs` has what many kinds share.
+//!
+//! Invariant: a row has a cell for every column, whatever the object lacks.
 
+mod admissionregistration;
+mod apiregistration;
+mod apps;
+mod autoscaling;
+mod batch;
+mod cell;
+mod certificates;
+mod coordination;
+mod core;
+mod discovery;
+mod flowcontrol;
+mod internal;
+mod networking;
+mod node;
+mod pods;
+mod policy;
+mod rbac;
+mod resource;
+mod scheduling;
+mod storage;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use self::cell::{AGE, NAME, Row};
 use crate::document::Value;
 use crate::resource::Resource;
 
@@ -18,12 +49,64 @@ pub struct Column {
     pub priority: i32,
 }
 
+/// How one kind is shown.
+struct Printer {
+    /// [`Resource::id_name`]
+    resource: &'static str,
+    columns: &'static [Column],
+    /// Puts a cell for each column.
+    print: fn(&mut Row<'_>),
+}
+
+/// Kinds that nothing says more about.
+static PLAIN: Printer = Printer { resource: "", columns: &[NAME, AGE], print: |row| _ = row.name().age() };
+
+static PRINTERS: LazyLock<HashMap<&'static str, &'static Printer>> = LazyLock::new(|| {
+    let groups: [&'static [Printer]; 19] = [
+        pods::PRINTERS,
+        core::PRINTERS,
+        apps::PRINTERS,
+        batch::PRINTERS,
+        autoscaling::PRINTERS,
+        policy::PRINTERS,
+        networking::PRINTERS,
+        discovery::PRINTERS,
+        storage::PRINTERS,
+        rbac::PRINTERS,
+        scheduling::PRINTERS,
+        coordination::PRINTERS,
+        certificates::PRINTERS,
+        admissionregistration::PRINTERS,
+        flowcontrol::PRINTERS,
+        node::PRINTERS,
+        resource::PRINTERS,
+        internal::PRINTERS,
+        apiregistration::PRINTERS,
+    ];
+    groups.into_iter().flatten().map(|printer| (printer.resource, printer)).collect()
+});
+
+fn printer(resource: &Resource) -> &'static Printer {
+    PRINTERS.get(resource.id_name).copied().unwrap_or(&PLAIN)
+}
+
 /// The columns of a kind.
-pub fn columns(_resource: &Resource) -> &'static [Column] {
-    todo!()
+pub fn columns(resource: &Resource) -> &'static [Column] {
+    printer(resource).columns
 }
 
 /// The cells of one object (stored version), one for each column. `now` is in microseconds since 1970.
-pub fn cells(_resource: &Resource, _object: &Value, _now: i64) -> Vec<Value> {
-    todo!()
+pub fn cells(resource: &Resource, object: &Value, now: i64) -> Vec<Value> {
+    printer(resource).row(object, now)
 }
+
+impl Printer {
+    fn row(&self, object: &Value, now: i64) -> Vec<Value> {
+        let mut row = Row::new(object, now);
+        (self.print)(&mut row);
+        row.cells
+    }
+}
+
+#[cfg(test)]
+mod tests;
