@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use crate::resource::{Registry, Resource, ResourceId, Served};
 use crate::schema::Schema;
+pub(crate) use rows::type_name;
 use rows::{Row, VersionRow};
 
 /// The resources of Kubernetes v1.36 that `config` enables.
@@ -38,7 +39,7 @@ pub fn registry(config: &RuntimeConfig) -> Registry {
 }
 
 fn serve(row: &Row, version: &VersionRow, enabled: bool, schema: &Schema) -> Served {
-    let name = version.type_name(row.kind);
+    let name = type_name(version.group, version.version, row.kind);
     let shape = schema.named(&name).unwrap_or_else(|| panic!("resources.txt names {name}, which the schema lacks"));
     let api_version = match version.group {
         "" => version.version.to_owned(),

@@ -36,17 +36,15 @@ pub(super) struct VersionRow {
     pub subresources: Vec<Subresource>,
 }
 
-impl VersionRow {
-    /// The full name of the kind's type in the schema.
-    pub(super) fn type_name(&self, kind: &str) -> String {
-        let package = match self.group {
-            "" => "io.k8s.api.core",
-            "internal.apiserver.k8s.io" => "io.k8s.api.apiserverinternal",
-            "internal.shardplane" => "internal.shardplane",
-            group => &format!("io.k8s.api.{}", group.split('.').next().unwrap_or_default()),
-        };
-        format!("{package}.{}.{kind}", self.version)
-    }
+/// The full name of a kind's type in the schema.
+pub(crate) fn type_name(group: &str, version: &str, kind: &str) -> String {
+    let package = match group {
+        "" => "io.k8s.api.core",
+        "internal.apiserver.k8s.io" => "io.k8s.api.apiserverinternal",
+        "internal.shardplane" => "internal.shardplane",
+        group => &format!("io.k8s.api.{}", group.split('.').next().unwrap_or_default()),
+    };
+    format!("{package}.{version}.{kind}")
 }
 
 /// Reads the table. It is part of the binary, so a bad line is a bug, and the tests meet it.

@@ -1,6 +1,7 @@
 //! Conversions between versions of a kind that are not alike. Each is total, and what it writes is canonical again: the
 //! functions move fields, and [`crate::codec::conform`] with the target's shape has the last word.
 
+mod autoscaler;
 mod device;
 mod event;
 
@@ -12,6 +13,7 @@ use crate::schema::Schema;
 /// The conversion that `resources.txt` names.
 pub(super) fn named(name: &str, kind: &str) -> Conversion {
     match (name, kind) {
+        ("autoscaler", _) => autoscaler::CONVERSION,
         ("event", _) => event::CONVERSION,
         ("device", "ResourceClaim") => device::CLAIM,
         ("device", "ResourceClaimTemplate") => device::TEMPLATE,
