@@ -1,6 +1,30 @@
 //! Hash slots, the sequencer, the commit log, admission, the registry, watches: who decides, remembers and publishes.
 //!
 //! [`service::ShardService`] is what a gateway sees of a shard; one process calls it as a function, several speak it over
-//! gRPC. Start reading there.
+//! gRPC. Start reading there, then at [`shard::Shard`], and follow one request: `verbs` (decide) -> `sequencer` (order) ->
+//! `commit` (make durable) -> `table` (publish).
+//!
+//! Invariants: an acknowledged write is durable (relaxed kinds: soon); nobody reads what was never committed; versions
+//! strictly increase; every commit is fenced by the epochs of the slots that it writes to.
 
+pub mod bootstrap;
+pub mod commit;
+pub mod metrics;
 pub mod service;
+pub mod shard;
+
+mod admission;
+mod claim;
+mod clock;
+mod follow;
+mod keys;
+mod recent;
+mod sequencer;
+mod subresources;
+mod table;
+mod verbs;
+mod watch;
+
+pub use commit::Health;
+pub use metrics::ShardMetrics;
+pub use shard::{OpenError, Shard, ShardConfig, ShardOptions};

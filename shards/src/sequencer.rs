@@ -1,0 +1,486 @@
+//! Who decides the order of writes (DESIGN D3): one short critical section per shard.
+//!
+//! A write is computed outside, from the newest *pending* state ([`Sequencer::newest`]), and handed in as a [`Proposal`]
+//! that names what it was computed from. [`Sequencer::propose`] checks that this is still the newest, gives it a version
+//! and appends it to the open batch. [`crate::commit`] makes batches durable one after another.
+//!
+//! Invariants:
+//! - versions strictly increase along batches and within them;
+//! - the overlay holds exactly what the batches that are not yet published change;
+//! - whoever answers from the overlay, a refusal too, first waits for the [`Ticket`] of its batch;
+//! - a failed batch takes every later one with it, and the overlay is empty afterwards.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::object::Draft;
+use api::resource::Durability;
+use api::slot::Slot;
+use api::{Object, Status, Version};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use store::Write;
+use tokio::sync::{Notify, watch};
+
+use crate::clock::HybridClock;
+use crate::service::Event;
+use crate::table::{Key, Table};
+
+/// Bytes of an open batch beyond which writers wait for the commit loop.
+pub(crate) const BATCH_BYTES: usize = 4 << 20;
+/// Writes of an open batch beyond which writers wait for the commit loop.
+const BATCH_WRITES: usize = 8192;
+/// How long an answer waits for its batch.
+const COMMIT_WAIT: Duration = Duration::from_secs(30);
+
+/// Index into a shard's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TableId(pub(crate) u32);
+
+/// What became of a batch: published, or lost for a reason that a client may read.
+type Settled = Option<Result<(), Arc<str>>>;
+
+/// A batch to wait for.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    number: u64,
+    settled: watch::Receiver<Settled>,
+}
+
+impl Ticket {
+    /// Waits until the batch is published. An error says that it is lost, or that nobody knows yet.
+    pub(crate) async fn wait(mut self) -> Result<(), Status> {
+        let settled = tokio::time::timeout(COMMIT_WAIT, self.settled.wait_for(Option::is_some)).await;
+        match settled {
+            Ok(Ok(settled)) => match settled.as_ref().expect("waited for it") {
+                Ok(()) => Ok(()),
+                Err(reason) => Err(Status::unavailable(format!("the write was not stored: {reason}"))),
+            },
+            Ok(Err(_)) => Err(Status::unavailable("the shard is shutting down")),
+            Err(_) => Err(Status::new(api::status::Reason::Timeout, "the store did not answer in time").retry_after(1)),
+        }
+    }
+
+    /// The later of two batches: it is settled only after the earlier one.
+    pub(crate) fn later(self, other: Option<Self>) -> Self {
+        match other {
+            Some(other) if other.number > self.number => other,
+            _ => self,
+        }
+    }
+}
+
+/// The newest state of an object, pending or not.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Newest {
+    pub(crate) object: Option<Arc<Object>>,
+    /// The batch that an answer derived from this must wait for.
+    pub(crate) ticket: Option<Ticket>,
+}
+
+/// Another object's state that a proposal was derived from.
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
+    pub(crate) table: TableId,
+    pub(crate) key: Key,
+    pub(crate) version: Option<Version>,
+}
+
+/// What a proposal does.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Put(Draft),
+    Delete,
+}
+
+/// One write, and what it was derived from.
+#[derive(Debug)]
+pub(crate) struct Proposal {
+    pub(crate) table: TableId,
+    pub(crate) key: Key,
+    pub(crate) slot: Slot,
+    /// From [`crate::keys::object`].
+    pub(crate) store_key: Bytes,
+    pub(crate) durability: Durability,
+    /// The version of the state that it replaces; `None`: there was none.
+    pub(crate) base: Option<Version>,
+    pub(crate) guards: Vec<Guard>,
+    pub(crate) change: Change,
+}
+
+/// What became of a proposal.
+#[derive(Debug)]
+pub(crate) enum Sequenced {
+    /// It has its place. For a deletion the object is the last state at the version of the deletion.
+    Done {
+        object: Arc<Object>,
+        ticket: Ticket,
+        /// The answer need not wait for the ticket: relaxed, and below the stored ceiling.
+        early: bool,
+    },
+    /// Something that it was derived from has changed: derive it again.
+    Moved,
+    /// The open batch is full: wait for this one and propose again.
+    Full(Ticket),
+}
+
+/// A batch that is being filled or written.
+pub(crate) struct Pending {
+    pub(crate) number: u64,
+    pub(crate) writes: Vec<Write>,
+    pub(crate) slots: BTreeSet<Slot>,
+    pub(crate) events: Vec<(TableId, Arc<Event>)>,
+    /// The first version of each table in it.
+    first: HashMap<TableId, Version>,
+    pub(crate) bytes: usize,
+    /// Somebody waits for it.
+    urgent: bool,
+    /// Stored in the same transaction.
+    pub(crate) ceiling: Option<Version>,
+    settled: watch::Sender<Settled>,
+}
+
+impl Pending {
+    fn new(number: u64) -> Self {
+        Self {
+            number,
+            writes: Vec::new(),
+            slots: BTreeSet::new(),
+            events: Vec::new(),
+            first: HashMap::new(),
+            bytes: 0,
+            urgent: false,
+            ceiling: None,
+            settled: watch::Sender::new(None),
+        }
+    }
+
+    fn ticket(&self) -> Ticket {
+        Ticket { number: self.number, settled: self.settled.subscribe() }
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES || self.writes.len() >= BATCH_WRITES
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.ceiling.is_none()
+    }
+
+    fn settle(&self, result: Result<(), Arc<str>>) {
+        self.settled.send_replace(Some(result));
+    }
+}
+
+/// What the commit loop keeps of a batch that the sequencer still counts as pending.
+struct InFlight {
+    number: u64,
+    first: HashMap<TableId, Version>,
+    ceiling: Option<Version>,
+    ticket: Ticket,
+}
+
+struct Inner {
+    clock: HybridClock,
+    overlay: HashMap<(TableId, Key), (Option<Arc<Object>>, u64)>,
+    open: Pending,
+    in_flight: Option<InFlight>,
+    /// Watermarks that gateways asked for and that are not true yet.
+    wanted: BTreeMap<TableId, Version>,
+    lost: Option<Arc<str>>,
+}
+
+/// See the module.
+pub(crate) struct Sequencer {
+    inner: Mutex<Inner>,
+    tables: Arc<[Table]>,
+    /// Rung when the open batch has something in it, or somebody waits for it.
+    pub(crate) filled: Notify,
+}
+
+impl Sequencer {
+    pub(crate) fn new(clock: HybridClock, tables: Arc<[Table]>) -> Self {
+        let inner = Inner {
+            clock,
+            overlay: HashMap::new(),
+            open: Pending::new(1),
+            in_flight: None,
+            wanted: BTreeMap::new(),
+            lost: None,
+        };
+        Self { inner: Mutex::new(inner), tables, filled: Notify::new() }
+    }
+
+    /// The newest state of an object.
+    pub(crate) fn newest(&self, table: TableId, key: &Key) -> Newest {
+        let pending = self.inner.lock().pending(table, key);
+        // What is not pending is published already, or was never changed.
+        pending.unwrap_or_else(|| Newest { object: self.tables[table.0 as usize].get(key), ticket: None })
+    }
+
+    /// Gives a proposal its place.
+    pub(crate) fn propose(&self, proposal: Proposal) -> Result<Sequenced, Status> {
+        let mut inner = self.inner.lock();
+        inner.refuse_when_lost()?;
+        if inner.open.is_full() {
+            let ticket = inner.in_flight.as_ref().map_or_else(|| inner.open.ticket(), |batch| batch.ticket.clone());
+            drop(inner);
+            self.filled.notify_one();
+            return Ok(Sequenced::Full(ticket));
+        }
+        let base = self.newest_locked(&inner, proposal.table, &proposal.key);
+        if base.as_ref().map(|object| object.version) != proposal.base {
+            return Ok(Sequenced::Moved);
+        }
+        for guard in &proposal.guards {
+            let have = self.newest_locked(&inner, guard.table, &guard.key);
+            if have.map(|object| object.version) != guard.version {
+                return Ok(Sequenced::Moved);
+            }
+        }
+        let was_empty = inner.open.is_empty();
+        let urgent = inner.append(proposal, base);
+        let (object, early) = (inner.open.events.last().expect("appended").1.object.clone(), !urgent);
+        let ticket = inner.open.ticket();
+        drop(inner);
+        if was_empty || urgent {
+            self.filled.notify_one();
+        }
+        Ok(Sequenced::Done { object, ticket, early })
+    }
+
+    fn newest_locked(&self, inner: &Inner, table: TableId, key: &Key) -> Option<Arc<Object>> {
+        match inner.overlay.get(&(table, key.clone())) {
+            Some((object, _)) => object.clone(),
+            None => self.tables[table.0 as usize].get(key),
+        }
+    }
+
+    /// At or above every version that was released.
+    pub(crate) fn clock(&self) -> Version {
+        let inner = self.inner.lock();
+        inner.clock.last().min(inner.clock.durable())
+    }
+
+    /// Wall time as a version.
+    pub(crate) fn now(&self) -> Version {
+        self.inner.lock().clock.now()
+    }
+
+    /// Nothing at or below it will be published in this table any more.
+    pub(crate) fn released(&self, table: TableId) -> Version {
+        self.inner.lock().released(table)
+    }
+
+    /// Raises the clock; the ticket is for the ceiling that must be stored before `version` may be released.
+    pub(crate) fn raise(&self, version: Version) -> Option<Ticket> {
+        let mut inner = self.inner.lock();
+        inner.clock.observe(version);
+        if version <= inner.clock.durable() {
+            if inner.clock.is_near() && inner.open.ceiling.is_none() && inner.in_flight.is_none() {
+                // Nobody waits for it yet: it rides along or goes with the next timer.
+                inner.open.ceiling = Some(inner.clock.next_ceiling());
+                drop(inner);
+                self.filled.notify_one();
+            }
+            return None;
+        }
+        if let Some(batch) = &inner.in_flight
+            && batch.ceiling.is_some_and(|ceiling| ceiling >= version)
+        {
+            return Some(batch.ticket.clone());
+        }
+        inner.open.ceiling = Some(inner.clock.next_ceiling());
+        inner.open.urgent = true;
+        let ticket = inner.open.ticket();
+        drop(inner);
+        self.filled.notify_one();
+        Some(ticket)
+    }
+
+    /// The batch that holds the table's last pending write at or below `version`, made urgent.
+    pub(crate) fn flush(&self, table: TableId, version: Version) -> Option<Ticket> {
+        let mut inner = self.inner.lock();
+        if inner.open.first.get(&table).is_some_and(|first| *first <= version) {
+            inner.open.urgent = true;
+            let ticket = inner.open.ticket();
+            drop(inner);
+            self.filled.notify_one();
+            return Some(ticket);
+        }
+        let batch = inner.in_flight.as_ref()?;
+        batch.first.get(&table).filter(|first| **first <= version)?;
+        Some(batch.ticket.clone())
+    }
+
+    /// Notes that subscribers of the table want a watermark of at least `version`; answers it when it is true already.
+    pub(crate) fn want(&self, table: TableId, version: Version) -> Option<Version> {
+        let mut inner = self.inner.lock();
+        let released = inner.released(table);
+        if released >= version {
+            return Some(released);
+        }
+        let wanted = inner.wanted.entry(table).or_default();
+        *wanted = version.max(*wanted);
+        None
+    }
+
+    /// Whether the open batch holds anything, and whether somebody waits for it.
+    pub(crate) fn is_filled(&self) -> (bool, bool) {
+        let inner = self.inner.lock();
+        (!inner.open.is_empty(), inner.open.urgent || inner.open.is_full())
+    }
+
+    /// Takes the open batch out, to be written. There must be none in flight.
+    pub(crate) fn take(&self) -> Option<Pending> {
+        let mut inner = self.inner.lock();
+        assert!(inner.in_flight.is_none(), "batches are written one after another");
+        if inner.open.is_empty() {
+            inner.open.urgent = false;
+            return None;
+        }
+        let next = Pending::new(inner.open.number + 1);
+        let mut batch = std::mem::replace(&mut inner.open, next);
+        if inner.clock.is_near() || batch.ceiling.is_some() {
+            batch.ceiling = Some(inner.clock.next_ceiling());
+        }
+        inner.in_flight = Some(InFlight {
+            number: batch.number,
+            first: std::mem::take(&mut batch.first),
+            ceiling: batch.ceiling,
+            ticket: batch.ticket(),
+        });
+        Some(batch)
+    }
+
+    /// The batch is durable: publishes it, then lets its waiters go.
+    pub(crate) fn committed(&self, batch: &Pending) {
+        let mut tables: BTreeMap<TableId, Vec<Arc<Event>>> = BTreeMap::new();
+        for (table, event) in &batch.events {
+            tables.entry(*table).or_default().push(event.clone());
+        }
+        let (watermarks, now) = {
+            let mut inner = self.inner.lock();
+            if let Some(ceiling) = batch.ceiling {
+                inner.clock.stored(ceiling);
+            }
+            let watermarks: Vec<Version> = tables.keys().map(|table| inner.released_after(*table)).collect();
+            (watermarks, inner.clock.now())
+        };
+        for ((table, events), watermark) in tables.iter().zip(watermarks) {
+            self.tables[table.0 as usize].publish(events, watermark, now);
+        }
+        let promises = self.inner.lock().forget(batch.number);
+        for (table, watermark) in promises {
+            self.tables[table.0 as usize].promise(watermark);
+        }
+        batch.settle(Ok(()));
+    }
+
+    /// The batch did not happen: it and everything pending after it is dropped.
+    pub(crate) fn failed(&self, batch: &Pending, reason: &str) {
+        let reason: Arc<str> = reason.into();
+        let mut inner = self.inner.lock();
+        let next = Pending::new(inner.open.number + 1);
+        let open = std::mem::replace(&mut inner.open, next);
+        inner.overlay.clear();
+        inner.in_flight = None;
+        drop(inner);
+        batch.settle(Err(reason.clone()));
+        open.settle(Err(reason));
+    }
+
+    /// Another owner has taken over, or the store is broken: nothing is accepted any more.
+    pub(crate) fn lose(&self, reason: &str) {
+        let mut inner = self.inner.lock();
+        inner.lost.get_or_insert_with(|| reason.into());
+        let next = Pending::new(inner.open.number + 1);
+        let open = std::mem::replace(&mut inner.open, next);
+        inner.overlay.clear();
+        drop(inner);
+        open.settle(Err(reason.into()));
+    }
+
+    /// 503 once the shard may no longer answer.
+    pub(crate) fn check_serving(&self) -> Result<(), Status> {
+        self.inner.lock().refuse_when_lost()
+    }
+
+    /// Whether nothing is pending.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.overlay.is_empty() && inner.in_flight.is_none() && inner.open.is_empty()
+    }
+}
+
+impl Inner {
+    fn refuse_when_lost(&self) -> Result<(), Status> {
+        match &self.lost {
+            Some(reason) => Err(Status::unavailable(format!("this shard no longer serves: {reason}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn pending(&self, table: TableId, key: &Key) -> Option<Newest> {
+        let (object, number) = self.overlay.get(&(table, key.clone()))?;
+        let ticket = match &self.in_flight {
+            Some(batch) if batch.number == *number => batch.ticket.clone(),
+            _ => self.open.ticket(),
+        };
+        Some(Newest { object: object.clone(), ticket: Some(ticket) })
+    }
+
+    /// Appends a checked proposal; answers whether its writer waits for the batch.
+    fn append(&mut self, proposal: Proposal, base: Option<Arc<Object>>) -> bool {
+        let Proposal { table, key, slot, store_key, durability, change, .. } = proposal;
+        let version = self.clock.issue();
+        let (object, write, deleted) = match change {
+            Change::Put(draft) => {
+                let object = Arc::new(draft.seal(version));
+                let write = Write::Put(store_key, object.tail().clone());
+                (object, write, false)
+            }
+            Change::Delete => {
+                let old = base.as_ref().expect("only what exists is deleted");
+                (Arc::new(old.at_version(version)), Write::Delete(store_key), true)
+            }
+        };
+        let number = self.open.number;
+        self.overlay.insert((table, key), ((!deleted).then(|| object.clone()), number));
+        self.open.bytes += object.tail().len() + 64;
+        self.open.writes.push(write);
+        self.open.slots.insert(slot);
+        self.open.first.entry(table).or_insert(version);
+        self.open.events.push((table, Arc::new(Event { version, object, old: base, deleted })));
+        let urgent = durability == Durability::Strict || version > self.clock.durable();
+        self.open.urgent |= urgent;
+        urgent
+    }
+
+    fn released(&self, table: TableId) -> Version {
+        let in_flight = self.in_flight.as_ref().and_then(|batch| batch.first.get(&table));
+        match in_flight {
+            Some(first) => first.before().min(self.clock.durable()),
+            None => self.released_after(table),
+        }
+    }
+
+    /// The same, once the batch in flight is published.
+    fn released_after(&self, table: TableId) -> Version {
+        let last = self.open.first.get(&table).map_or(self.clock.last(), |first| first.before());
+        last.min(self.clock.durable())
+    }
+
+    /// A batch is published: its changes are no longer pending. Answers the watermarks that are true now.
+    fn forget(&mut self, number: u64) -> Vec<(TableId, Version)> {
+        self.overlay.retain(|_, (_, at)| *at != number);
+        self.in_flight = None;
+        let wanted = std::mem::take(&mut self.wanted);
+        let (met, open): (BTreeMap<_, _>, _) =
+            wanted.into_iter().partition(|(table, version)| self.released(*table) >= *version);
+        self.wanted = open;
+        met.keys().map(|table| (*table, self.released(*table))).collect()
+    }
+}

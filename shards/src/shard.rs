@@ -1,0 +1,351 @@
+//! One shard: the slots it owns, what it keeps of them, and its answers.
+
+use std::ops::{Bound, RangeInclusive};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use api::ambient::Ambient;
+use api::resource::{Registry, Resource, ResourceId, Spread};
+use api::slot::{SLOTS, Slot};
+use api::{Object, Status, Version};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use ipnet::Ipv4Net;
+use parking_lot::Mutex;
+use smol_str::SmolStr;
+use store::{SharedStore, StoreError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::claim::Claim;
+use crate::clock::HybridClock;
+use crate::commit::{Committer, Health};
+use crate::follow::Followed;
+use crate::keys;
+use crate::metrics::{Metrics, ShardMetrics};
+use crate::recent::Recent;
+use crate::sequencer::{Sequencer, TableId};
+use crate::service::{Answer, ListPage, ListRequest, Request, ShardService, Subscription, Topology};
+use crate::table::{Retention, Table};
+use crate::{verbs, watch as watching};
+
+/// Pairs that one page of the first scan holds.
+const SCAN: usize = 1024;
+
+/// What can be set about a shard.
+#[derive(Clone, Debug)]
+pub struct ShardOptions {
+    /// How long events of strict kinds are kept for watchers and consistent lists.
+    pub retention: Duration,
+    /// The same for relaxed kinds (node Leases, Events).
+    pub relaxed_retention: Duration,
+    /// Bytes of events kept for one resource, whichever ends first.
+    pub retention_bytes: usize,
+    /// How long a relaxed write may wait to become durable.
+    pub relaxed_flush: Duration,
+    /// Where ClusterIPs come from.
+    pub service_cidr: Ipv4Net,
+    /// Where node ports come from.
+    pub node_ports: RangeInclusive<u16>,
+    /// How old a reservation without its Service must be before it is freed.
+    pub repair_after: Duration,
+}
+
+impl Default for ShardOptions {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_secs(300),
+            relaxed_retention: Duration::from_secs(30),
+            retention_bytes: 32 << 20,
+            relaxed_flush: Duration::from_millis(200),
+            service_cidr: Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 96, 0, 0), 12),
+            node_ports: 30_000..=32_767,
+            repair_after: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What a shard is made of.
+pub struct ShardConfig {
+    /// Its number: the low bits of every version it issues.
+    pub ordinal: u16,
+    /// The slots it owns, each of them in every cluster.
+    pub slots: Vec<Slot>,
+    /// The logical clusters it serves.
+    pub clusters: Vec<SmolStr>,
+    /// Time and randomness.
+    pub ambient: Ambient,
+    /// The kinds.
+    pub registry: Arc<Registry>,
+    /// Where it all lies.
+    pub store: SharedStore,
+    /// What can be set.
+    pub options: ShardOptions,
+    /// What it counts; shared by the shards of a process.
+    pub metrics: ShardMetrics,
+}
+
+/// Why a shard did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store was written by a newer program.
+    #[error("the data is of format version {found}, and this program knows versions up to {known}")]
+    Format {
+        /// What the store says.
+        found: String,
+        /// What this program writes.
+        known: u32,
+    },
+    /// Others keep claiming the same slots.
+    #[error("other shards keep claiming the same slots or the same ordinal")]
+    Contended,
+    /// The configuration contradicts itself.
+    #[error("a shard cannot be made of this: {0}")]
+    Config(String),
+    /// What was read makes no sense.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// See the module. Handed around as `Arc<Shard>`; [`Shard::run`] must run for anything to be written.
+pub struct Shard {
+    pub(crate) ordinal: u16,
+    owned: Box<[bool]>,
+    clusters: Vec<SmolStr>,
+    pub(crate) ambient: Ambient,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) options: ShardOptions,
+    pub(crate) tables: Arc<[Table]>,
+    pub(crate) sequencer: Arc<Sequencer>,
+    committer: Committer,
+    recent: Recent,
+    topology: OnceLock<Topology>,
+    pub(crate) followed: Followed,
+}
+
+impl Shard {
+    /// Claims the slots, and reads what is in them.
+    pub async fn open(config: ShardConfig) -> Result<Arc<Self>, OpenError> {
+        let ShardConfig { ordinal, slots, clusters, ambient, registry, store, options, metrics } = config;
+        check_config(ordinal, &slots, &clusters)?;
+        let (claim, floor) = Claim::take(&store, &ambient, ordinal, slots.clone().into()).await?;
+        let mut clock = HybridClock::new(ambient.clock.clone(), ordinal, floor);
+        let ceiling = clock.next_ceiling();
+        claim.store_ceiling(&store, &ambient, ceiling).await?;
+        clock.stored(ceiling);
+        let mut owned = vec![false; usize::from(SLOTS)].into_boxed_slice();
+        slots.iter().for_each(|slot| owned[usize::from(slot.0)] = true);
+        let tables = new_tables(&registry, &clusters, &options, clock.last());
+        for (at, cluster) in clusters.iter().enumerate() {
+            let mine = &tables[at * registry.iter().count()..];
+            load(&store, cluster, &owned, &registry, mine).await?;
+        }
+        let metrics = Metrics::new(metrics, ordinal);
+        let committer = Committer {
+            store,
+            ambient: ambient.clone(),
+            ordinal,
+            relaxed_flush: options.relaxed_flush,
+            claim: Mutex::new(claim),
+            health: watch::Sender::new(Health::Serving),
+            metrics,
+        };
+        Ok(Arc::new(Self {
+            ordinal,
+            owned,
+            followed: Followed::new(&registry, clusters.len(), ambient.clock.clone()),
+            clusters,
+            recent: Recent::new(ambient.clock.clone()),
+            ambient,
+            registry,
+            options,
+            sequencer: Arc::new(Sequencer::new(clock, tables.clone())),
+            tables,
+            committer,
+            topology: OnceLock::new(),
+        }))
+    }
+
+    /// Introduces every shard, this one included. Once, before the first request.
+    pub fn connect(&self, topology: Topology) {
+        if self.topology.set(topology).is_err() {
+            tracing::warn!(ordinal = self.ordinal, "a shard is connected once; the second topology is not used");
+        }
+    }
+
+    /// Commits, follows configuration and repairs until `shutdown`, or until the shard may no longer serve (see
+    /// [`Shard::health`]). What was pending at `shutdown` is flushed.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let background = shutdown.child_token();
+        let commit = async {
+            self.committer.run(&self.sequencer, shutdown.clone()).await;
+            background.cancel();
+            self.tables.iter().for_each(Table::disconnect);
+        };
+        tokio::join!(
+            commit,
+            background.run_until_cancelled(crate::follow::run(self)),
+            background.run_until_cancelled(crate::admission::service::repair(self)),
+            background.run_until_cancelled(self.housekeeping()),
+        );
+    }
+
+    /// Whether the shard serves; changes at most once, for good.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.committer.health.subscribe()
+    }
+
+    async fn housekeeping(&self) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let now = self.sequencer.now();
+            for table in self.tables.iter() {
+                table.expire(now);
+                let count = table.len();
+                if count > 0 {
+                    self.committer.metrics.objects(&table.cluster, table.resource.id_name, count);
+                }
+            }
+        }
+    }
+
+    /// Every shard, once they are connected.
+    pub(crate) fn topology(&self) -> Result<&Topology, Status> {
+        self.topology.get().ok_or_else(|| Status::unavailable("this shard does not know its peers yet"))
+    }
+
+    /// The table of a resource of a cluster.
+    pub(crate) fn table_id(&self, cluster: &str, resource: ResourceId) -> Result<TableId, Status> {
+        let at = self.clusters.iter().position(|name| name == cluster).ok_or_else(Status::unknown_path)?;
+        let rows = self.tables.len() / self.clusters.len();
+        Ok(TableId((at * rows + usize::from(resource.0)) as u32))
+    }
+
+    pub(crate) fn table(&self, id: TableId) -> &Table {
+        &self.tables[id.0 as usize]
+    }
+
+    /// Position of a cluster among those that the shard serves.
+    pub(crate) fn cluster_at(&self, cluster: &str) -> Option<usize> {
+        self.clusters.iter().position(|name| name == cluster)
+    }
+
+    pub(crate) fn clusters(&self) -> &[SmolStr] {
+        &self.clusters
+    }
+
+    /// Whether this shard writes that slot.
+    pub(crate) fn owns(&self, slot: Slot) -> bool {
+        self.owned[usize::from(slot.0)]
+    }
+
+    /// 503 for a slot of somebody else.
+    pub(crate) fn check_owned(&self, slot: Slot) -> Result<(), Status> {
+        if self.owns(slot) {
+            return Ok(());
+        }
+        Err(Status::unavailable(format!("slot {} is not owned by shard {}", slot.0, self.ordinal)))
+    }
+
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.recent
+    }
+}
+
+impl ShardService for Shard {
+    fn execute(&self, request: Request) -> BoxFuture<'_, Result<Answer, Status>> {
+        verbs::execute(self, request).boxed()
+    }
+
+    fn clock(&self) -> Version {
+        self.sequencer.clock()
+    }
+
+    fn list(&self, request: ListRequest) -> BoxFuture<'_, Result<ListPage, Status>> {
+        verbs::list::list(self, request).boxed()
+    }
+
+    fn subscribe(&self, cluster: &str, resource: ResourceId, from: Option<Version>) -> Result<Subscription, Status> {
+        watching::subscribe(self, cluster, resource, from)
+    }
+
+    fn advance(&self, cluster: &str, resource: ResourceId, version: Version) {
+        watching::advance(self, cluster, resource, version);
+    }
+}
+
+fn check_config(ordinal: u16, slots: &[Slot], clusters: &[SmolStr]) -> Result<(), OpenError> {
+    if ordinal >= api::version::MAX_ORDINALS {
+        return Err(OpenError::Config(format!("ordinal {ordinal} is not below {}", api::version::MAX_ORDINALS)));
+    }
+    if let Some(slot) = slots.iter().find(|slot| slot.0 >= SLOTS) {
+        return Err(OpenError::Config(format!("slot {} is not below {SLOTS}", slot.0)));
+    }
+    match clusters.iter().find(|cluster| cluster.is_empty() || cluster.contains('\0')) {
+        Some(_) => Err(OpenError::Config("a cluster's name is empty or holds a zero byte".to_owned())),
+        None if clusters.is_empty() => Err(OpenError::Config("there is no cluster to serve".to_owned())),
+        None => Ok(()),
+    }
+}
+
+fn new_tables(registry: &Registry, clusters: &[SmolStr], options: &ShardOptions, floor: Version) -> Arc<[Table]> {
+    let of_cluster = |cluster: &SmolStr| {
+        let make = |resource: &Arc<Resource>| {
+            let relaxed = resource.relaxed || matches!(resource.spread, Spread::NameIn(_));
+            let age = if relaxed { options.relaxed_retention } else { options.retention };
+            let retention = Retention { age, bytes: options.retention_bytes };
+            Table::new(resource.clone(), cluster.clone(), retention, floor)
+        };
+        registry.iter().map(make).collect::<Vec<_>>()
+    };
+    clusters.iter().flat_map(of_cluster).collect()
+}
+
+/// Reads the objects of the owned slots. Pages run over what others own as long as that is little, and jump otherwise.
+async fn load(
+    store: &SharedStore,
+    cluster: &str,
+    owned: &[bool],
+    registry: &Registry,
+    tables: &[Table],
+) -> Result<(), OpenError> {
+    let next_owned = |from: usize| (from..owned.len()).find(|slot| owned[*slot]);
+    let end = keys::cluster_end(cluster);
+    let Some(first) = next_owned(0) else { return Ok(()) };
+    let mut from = Bound::Included(keys::slot_start(cluster, first as u16));
+    loop {
+        let page = store.scan(from, end.clone(), SCAN).await?;
+        let mut last = None;
+        for (key, tail) in &page.pairs {
+            let (slot, id_name) = keys::parse_object(cluster, key)
+                .ok_or_else(|| OpenError::Damaged(format!("unknown key {}", keys::printable(key))))?;
+            last = Some((key.clone(), slot));
+            if !owned.get(usize::from(slot.0)).is_some_and(|owned| *owned) {
+                continue;
+            }
+            let Some(resource) = registry.named(id_name) else {
+                // A kind that is switched off: what is stored of it stays, and is served when it is switched on again.
+                continue;
+            };
+            let object = decode(resource, tail.clone(), key)?;
+            tables[usize::from(resource.id.0)].load(Arc::new(object));
+        }
+        from = match last {
+            Some((key, slot)) if page.more => match next_owned(usize::from(slot.0)) {
+                Some(next) if next > usize::from(slot.0) => Bound::Included(keys::slot_start(cluster, next as u16)),
+                Some(_) => Bound::Excluded(key),
+                None => return Ok(()),
+            },
+            _ => return Ok(()),
+        };
+    }
+}
+
+fn decode(resource: &Resource, tail: Bytes, key: &[u8]) -> Result<Object, OpenError> {
+    let damaged = |error: api::object::Damaged| OpenError::Damaged(format!("{}: {error}", keys::printable(key)));
+    Object::load(resource, tail).map_err(damaged)
+}

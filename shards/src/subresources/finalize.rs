@@ -1,0 +1,22 @@
+//! `namespaces/finalize`: the namespace controller takes its entry out of spec.finalizers, and the last one out removes
+//! the Namespace.
+
+use api::Status;
+
+use crate::service::{Answer, Verb};
+use crate::verbs::Call;
+use crate::verbs::update::{self, Part};
+
+/// PUT of `finalize`.
+pub(crate) async fn finalize(call: Call<'_>) -> Result<Answer, Status> {
+    if !call.is("namespaces") {
+        return Err(Status::unknown_path());
+    }
+    let Verb::Update { body, format, options, .. } = &call.request.verb else { return Err(call.method_not_allowed()) };
+    let mut warnings = Vec::new();
+    let decoded = call.decode(body, *format, options, &mut warnings)?;
+    let mut replace = |_: &_, _: &_, _: &mut _| Ok(decoded.clone());
+    let mut answer = update::replace(call, options.dry_run, Part::Finalizers, &mut replace).await?;
+    answer.warnings.append(&mut warnings);
+    Ok(answer)
+}

@@ -1,0 +1,163 @@
+//! `scale`: the number of replicas of whatever has some, as an autoscaling/v1 Scale.
+
+use api::codec;
+use api::document::Document;
+use api::schema::Shape;
+use api::strategy::ScalePaths;
+use api::{Causes, Object, Status, Value, patch};
+use serde_json::{Map, json};
+
+use crate::service::{Answer, Outcome, Verb, WriteOptions};
+use crate::verbs::body::{decode_other, warn_or_refuse};
+use crate::verbs::update::{self, Part};
+use crate::verbs::{Call, document_answer, get};
+
+const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
+
+/// GET, PUT and PATCH of `scale`.
+pub(crate) async fn scale(call: Call<'_>) -> Result<Answer, Status> {
+    let paths = call.resource.strategy.scale().ok_or_else(Status::unknown_path)?;
+    let shape = call.resource.schema.named(SCALE).ok_or_else(Status::unknown_path)?;
+    match &call.request.verb {
+        Verb::Get { .. } => get::latest(call).map(|object| document_answer(200, of(paths, &object))),
+        Verb::Update { body, format, options, .. } => {
+            let mut warnings = Vec::new();
+            let wanted = decode_other(shape, "Scale", body, *format, options, &mut warnings)?;
+            set(call, paths, options, warnings, &mut |_, _| Ok(wanted.clone())).await
+        }
+        Verb::Patch { body, patch, options } => {
+            let mut change = |object: &Object, warnings: &mut Vec<String>| {
+                let patched = patch::apply(*patch, body, &of(paths, object), shape)?;
+                conform(shape, patched, options, warnings)
+            };
+            set(call, paths, options, Vec::new(), &mut change).await
+        }
+        _ => Err(call.method_not_allowed()),
+    }
+}
+
+type Wanted<'a> = dyn FnMut(&Object, &mut Vec<String>) -> Result<Value, Status> + Send + 'a;
+
+async fn set(
+    call: Call<'_>,
+    paths: ScalePaths,
+    options: &WriteOptions,
+    mut warnings: Vec<String>,
+    wanted: &mut Wanted<'_>,
+) -> Result<Answer, Status> {
+    let mut answer = {
+        let mut replace = |object: &std::sync::Arc<Object>, old: &Value, warnings: &mut Vec<String>| {
+            let scale = wanted(object, warnings)?;
+            apply(call, paths, &scale, old)
+        };
+        update::replace(call, options.dry_run, Part::Main, &mut replace).await?
+    };
+    if let Outcome::Object(object) = &answer.outcome {
+        let scale = of(paths, object);
+        answer = Answer { warnings: answer.warnings, ..document_answer(200, scale) };
+    }
+    answer.warnings.append(&mut warnings);
+    Ok(answer)
+}
+
+fn conform(
+    shape: Shape<'_>,
+    patched: Value,
+    options: &WriteOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Value, Status> {
+    let unhandled = |why: &str| format!("Scale cannot be handled: {why}");
+    let decoded = codec::conform(shape, patched).map_err(|error| Status::bad_request(unhandled(&error.message)))?;
+    warn_or_refuse(decoded.problems, options, warnings, unhandled)?;
+    Ok(decoded.value)
+}
+
+/// The object with the replicas of the Scale, and its preconditions.
+fn apply(call: Call<'_>, paths: ScalePaths, scale: &Value, old: &Value) -> Result<Value, Status> {
+    if !matches!(scale.name(), "") && scale.name() != call.request.name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({})",
+            scale.name(),
+            call.request.name
+        )));
+    }
+    let replicas = scale.at(&["spec", "replicas"]).as_i64().unwrap_or(0);
+    if replicas < 0 {
+        let mut causes = Causes::default();
+        causes.invalid("spec.replicas", &replicas.into(), "must be greater than or equal to 0");
+        return Err(Status::invalid("autoscaling", "Scale", &call.request.name, causes));
+    }
+    let mut document = old.clone();
+    document.set(paths.replicas, replicas);
+    document.set(&["metadata", "resourceVersion"], scale.text(&["metadata", "resourceVersion"]));
+    if !scale.uid().is_empty() {
+        document.set(&["metadata", "uid"], scale.uid());
+    }
+    Ok(document)
+}
+
+/// The Scale of an object.
+fn of(paths: ScalePaths, object: &Object) -> Value {
+    let document = object.document();
+    let mut metadata = Map::new();
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = document.at(&["metadata"]).get(field) {
+            metadata.insert(field.to_owned(), value.clone());
+        }
+    }
+    let mut spec = Map::new();
+    if let Some(replicas) = document.int(paths.replicas).filter(|replicas| *replicas != 0) {
+        spec.insert("replicas".to_owned(), json!(replicas));
+    }
+    let mut status = json!({"replicas": document.int(paths.status).unwrap_or(0)});
+    let selector = selector_text(document.at(paths.selector));
+    if !selector.is_empty() {
+        status["selector"] = json!(selector);
+    }
+    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status})
+}
+
+/// A selector as a query parameter spells it, keys in order.
+fn selector_text(selector: &Value) -> String {
+    let is_structured = selector.get("matchLabels").is_some_and(Value::is_object)
+        || selector.get("matchExpressions").is_some_and(Value::is_array);
+    let labels = if is_structured { selector.at(&["matchLabels"]) } else { selector };
+    let mut parts: Vec<(String, String)> = Vec::new();
+    for (key, value) in labels.as_object().into_iter().flatten() {
+        parts.push((key.clone(), format!("{key}={}", value.as_str().unwrap_or_default())));
+    }
+    for expression in selector.list(&["matchExpressions"]) {
+        let key = expression.text(&["key"]);
+        let mut values: Vec<&str> = expression.list(&["values"]).iter().filter_map(Value::as_str).collect();
+        values.sort_unstable();
+        let values = values.join(",");
+        let text = match expression.text(&["operator"]) {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "DoesNotExist" => format!("!{key}"),
+            _ => key.to_owned(),
+        };
+        parts.push((key.to_owned(), text));
+    }
+    parts.sort();
+    parts.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selectors_are_spelled_as_queries() {
+        assert_eq!(selector_text(&json!({"matchLabels": {"b": "2", "a": "1"}})), "a=1,b=2");
+        assert_eq!(selector_text(&json!({"app": "web"})), "app=web");
+        let selector = json!({
+            "matchLabels": {"m": "x"},
+            "matchExpressions": [
+                {"key": "tier", "operator": "In", "values": ["b", "a"]}, {"key": "canary", "operator": "DoesNotExist"},
+            ],
+        });
+        assert_eq!(selector_text(&selector), "!canary,m=x,tier in (a,b)");
+        assert_eq!(selector_text(&Value::Null), "");
+    }
+}

@@ -1,0 +1,108 @@
+//! A request's body as a document in the stored version.
+
+use api::codec::{self, Decoded, Malformed};
+use api::document::Document;
+use api::schema::Shape;
+use api::{Status, Value};
+
+use super::Call;
+use crate::service::{FieldValidation, Format, WriteOptions};
+
+impl Call<'_> {
+    /// Decodes an object of the served version, converts and defaults it. `kind` and `apiVersion` are checked and gone.
+    pub(crate) fn decode(
+        &self,
+        body: &[u8],
+        format: Format,
+        options: &WriteOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<Value, Status> {
+        let decoded = codec::decode(self.resource.shape(self.served), body, format);
+        let decoded = decoded.map_err(|malformed| self.malformed(&malformed))?;
+        self.finish(decoded, options, warnings)
+    }
+
+    /// The same for a document that a patch made.
+    pub(crate) fn conform(
+        &self,
+        document: Value,
+        options: &WriteOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<Value, Status> {
+        let decoded = codec::conform(self.resource.shape(self.served), document);
+        let decoded = decoded.map_err(|malformed| self.malformed(&malformed))?;
+        self.finish(decoded, options, warnings)
+    }
+
+    fn finish(&self, decoded: Decoded, options: &WriteOptions, warnings: &mut Vec<String>) -> Result<Value, Status> {
+        let Decoded { mut value, problems } = decoded;
+        let kind = value.text(&["kind"]);
+        if !kind.is_empty() && kind != self.resource.kind {
+            let why = format!("no kind {kind:?} is served here");
+            return Err(Status::bad_request(self.unhandled(kind, &why)));
+        }
+        let version = value.text(&["apiVersion"]);
+        let expected = self.served.api_version();
+        if !version.is_empty() && version != expected {
+            return Err(Status::bad_request(format!(
+                "the API version in the data ({version}) does not match the expected API version ({expected})"
+            )));
+        }
+        warn_or_refuse(problems, options, warnings, |problems| self.unhandled(self.resource.kind, problems))?;
+        value.remove(&["kind"]);
+        value.remove(&["apiVersion"]);
+        if let Some(convert) = &self.served.convert {
+            (convert.to_stored)(&mut value);
+        }
+        self.resource.strategy.default(&mut value);
+        Ok(value)
+    }
+
+    fn malformed(&self, malformed: &Malformed) -> Status {
+        Status::bad_request(self.unhandled(self.resource.kind, &malformed.message))
+    }
+
+    fn unhandled(&self, kind: &str, why: &str) -> String {
+        format!("{kind} in version {:?} cannot be handled as a {}: {why}", self.served.version, self.resource.kind)
+    }
+}
+
+/// What fieldValidation makes of unknown and duplicate fields.
+pub(crate) fn warn_or_refuse(
+    problems: Vec<String>,
+    options: &WriteOptions,
+    warnings: &mut Vec<String>,
+    unhandled: impl FnOnce(&str) -> String,
+) -> Result<(), Status> {
+    match options.field_validation {
+        _ if problems.is_empty() => {}
+        FieldValidation::Ignore => {}
+        FieldValidation::Warn => warnings.extend(problems),
+        FieldValidation::Strict => {
+            let why = format!("strict decoding error: {}", problems.join(", "));
+            return Err(Status::bad_request(unhandled(&why)));
+        }
+    }
+    Ok(())
+}
+
+/// Decodes the body of a subresource that has a kind of its own.
+pub(crate) fn decode_other(
+    shape: Shape<'_>,
+    kind: &str,
+    body: &[u8],
+    format: Format,
+    options: &WriteOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Value, Status> {
+    let unhandled = |why: &str| format!("{kind} cannot be handled: {why}");
+    let decoded = codec::decode(shape, body, format);
+    let Decoded { value, problems } =
+        decoded.map_err(|malformed| Status::bad_request(unhandled(&malformed.message)))?;
+    let have = value.text(&["kind"]);
+    if !have.is_empty() && have != kind {
+        return Err(Status::bad_request(format!("{have} cannot be handled as a {kind}")));
+    }
+    warn_or_refuse(problems, options, warnings, unhandled)?;
+    Ok(value)
+}

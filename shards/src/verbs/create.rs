@@ -1,0 +1,103 @@
+//! Making an object.
+
+use api::document::Document;
+use api::{Status, Value};
+
+use super::{Call, Decision, View, write};
+use crate::admission::{self, Attributes, LookedUp, Operation};
+use crate::service::{Answer, Format, Verb, WriteOptions};
+
+/// Kinds whose creator may say a status: a kubelet registers its Node with one.
+const STATUS_FROM_CREATOR: [&str; 1] = ["nodes"];
+
+/// What one kind adds to a write, between admission and validation: the document, and what it replaces.
+pub(crate) type Hook<'a> = dyn FnMut(&mut Value, Option<&Value>) -> Result<(), Status> + Send + 'a;
+
+/// A create request's own parts.
+#[derive(Clone, Copy)]
+pub(crate) struct NewObject<'a> {
+    pub(crate) body: &'a [u8],
+    pub(crate) format: Format,
+    pub(crate) options: &'a WriteOptions,
+    pub(crate) uid: &'a str,
+}
+
+impl<'a> NewObject<'a> {
+    /// Of a request that creates, or that may create by update.
+    pub(crate) fn of(call: Call<'a>) -> Option<Self> {
+        match &call.request.verb {
+            Verb::Create { body, format, options, uid } | Verb::Update { body, format, options, uid } => {
+                Some(Self { body, format: *format, options, uid })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Creates an object. Services reserve what they need first.
+pub(crate) async fn create(call: Call<'_>) -> Result<Answer, Status> {
+    if call.is("services") {
+        return admission::service::create(call).await;
+    }
+    let new = NewObject::of(call).ok_or_else(|| call.method_not_allowed())?;
+    create_with(call, new, new.options.dry_run, &mut |_, _| Ok(())).await
+}
+
+/// Creates an object with what its kind adds.
+pub(crate) async fn create_with(
+    call: Call<'_>,
+    new: NewObject<'_>,
+    dry_run: bool,
+    hook: &mut Hook<'_>,
+) -> Result<Answer, Status> {
+    let mut warnings = Vec::new();
+    let document = call.decode(new.body, new.format, new.options, &mut warnings)?;
+    let looked_up = LookedUp::before_create(call, &document).await?;
+    let mut first = Some(document);
+    let result = write(call, dry_run, |view| {
+        let document = match first.take() {
+            Some(document) => document,
+            None => call.decode(new.body, new.format, new.options, &mut Vec::new())?,
+        };
+        decide(call, view, document, new.uid, &looked_up, hook)
+    });
+    let mut answer = result.await?;
+    answer.warnings.append(&mut warnings);
+    Ok(answer)
+}
+
+/// What a decoded document comes to as a new object.
+pub(crate) fn decide(
+    call: Call<'_>,
+    view: &mut View<'_>,
+    mut document: Value,
+    uid: &str,
+    looked_up: &LookedUp,
+    hook: &mut Hook<'_>,
+) -> Result<Decision, Status> {
+    call.fill_metadata(&mut document, uid)?;
+    if call.resource.has_status && !STATUS_FROM_CREATOR.contains(&call.resource.id_name) {
+        document.remove(&["status"]);
+    }
+    call.resource.strategy.prepare_create(&mut document);
+    let mut attributes = Attributes { call, operation: Operation::Create, view, old: None, looked_up };
+    admission::admit(&mut attributes, &mut document)?;
+    hook(&mut document, None)?;
+    call.check_new(&document)?;
+    match &view.object {
+        None => Ok(Decision::Put { document, code: 201 }),
+        Some(existing) => Err(call.already_exists(existing.document().is_deleting())),
+    }
+}
+
+impl Call<'_> {
+    fn already_exists(&self, is_deleting: bool) -> Status {
+        let (group, plural, name) = (self.served.group, self.resource.plural, &self.request.name);
+        let status = Status::already_exists(group, plural, name);
+        if !is_deleting {
+            return status;
+        }
+        let message = format!("object is being deleted: {}", status.message());
+        Status::new(status.reason(), message).about(group, plural, name)
+    }
+}

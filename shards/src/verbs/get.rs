@@ -1,0 +1,27 @@
+//! Reading one object.
+
+use std::sync::Arc;
+
+use api::resource::Durability;
+use api::{Object, Status, Version};
+
+use super::{Call, object_answer};
+use crate::service::Answer;
+use crate::verbs::list;
+
+pub(super) async fn get(call: Call<'_>, version: Option<Version>) -> Result<Answer, Status> {
+    if let Some(version) = version.filter(|version| !version.is_zero()) {
+        // A client's version: it is waited for, and does not move the clock beyond now.
+        list::wait_for(call.shard, call.table, version, 0).await?;
+    }
+    latest(call).map(|object| object_answer(200, object))
+}
+
+/// The latest state that may be shown: what is published, and for relaxed kinds what is acknowledged.
+pub(crate) fn latest(call: Call<'_>) -> Result<Arc<Object>, Status> {
+    let object = match call.durability() {
+        Durability::Strict => call.shard.table(call.table).get(&call.key()),
+        Durability::Relaxed => call.shard.sequencer.newest(call.table, &call.key()).object,
+    };
+    object.ok_or_else(|| call.not_found())
+}

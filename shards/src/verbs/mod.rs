@@ -1,0 +1,376 @@
+//! One request for one object, from its bytes to its answer. One file per verb; subresources and admission have folders
+//! of their own.
+//!
+//! A write is a pure decision over the newest pending state ([`Decision`]), repeated when that state moved before the
+//! sequencer took it:
+//!
+//! ```text
+//! decode -> stored version -> defaults -> prepare -> admission -> validate -> sequence
+//! ```
+//!
+//! Start reading at [`execute`] and [`write`].
+
+pub(crate) mod body;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod get;
+pub(crate) mod list;
+mod metadata;
+pub(crate) mod patch;
+pub(crate) mod update;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::document::Document;
+use api::object::Draft;
+use api::resource::{Durability, Resource, Served};
+use api::slot::Slot;
+use api::{Object, Status, Value, Version};
+use serde_json::json;
+
+use crate::keys;
+use crate::recent::Seen;
+use crate::sequencer::{Change, Guard, Newest, Proposal, Sequenced, TableId, Ticket};
+use crate::service::{Answer, Outcome, Request, Verb};
+use crate::shard::Shard;
+use crate::subresources;
+use crate::table::Key;
+
+use metadata::must_be_removed;
+
+/// How long a write is derived again while others keep changing the same object.
+const CONTENTION: Duration = Duration::from_secs(15);
+
+/// One request and what it is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) shard: &'a Shard,
+    pub(crate) request: &'a Request,
+    pub(crate) resource: &'a Arc<Resource>,
+    pub(crate) served: &'a Served,
+    pub(crate) table: TableId,
+    pub(crate) slot: Slot,
+}
+
+/// See [`crate::service::ShardService::execute`].
+pub(crate) async fn execute(shard: &Shard, request: Request) -> Result<Answer, Status> {
+    shard.sequencer.check_serving()?;
+    let call = Call::new(shard, &request)?;
+    shard.check_owned(call.slot)?;
+    if matches!(request.verb, Verb::Get { .. }) || request.id == 0 {
+        return dispatch(call).await;
+    }
+    match shard.recent().begin(request.id) {
+        Seen::New(running) => {
+            let result = dispatch(call).await;
+            running.done(call.table, &result);
+            result
+        }
+        Seen::Runs(mut receiver) => {
+            let answered = tokio::time::timeout(CONTENTION, receiver.wait_for(Option::is_some)).await;
+            let remembered = match answered {
+                Ok(Ok(remembered)) => remembered.clone().expect("waited for it"),
+                _ => return Err(Status::unavailable("the same request was given up elsewhere")),
+            };
+            remembered.answer(|table, key, version| shard.table(table).at_version(key, version))
+        }
+        Seen::Was(remembered) => remembered.answer(|table, key, version| {
+            let early = shard.sequencer.newest(table, key).object.filter(|object| object.version == version);
+            early.or_else(|| shard.table(table).at_version(key, version))
+        }),
+    }
+}
+
+async fn dispatch(call: Call<'_>) -> Result<Answer, Status> {
+    match (&*call.request.subresource, &call.request.verb) {
+        ("" | "status" | "ephemeralcontainers" | "resize", Verb::Get { version }) => get::get(call, *version).await,
+        ("", Verb::Create { .. }) => create::create(call).await,
+        ("", Verb::Update { .. }) => update::update(call).await,
+        ("", Verb::Patch { .. }) => patch::patch(call).await,
+        ("", Verb::Delete { options }) => delete::delete(call, options).await,
+        ("status", Verb::Update { .. } | Verb::Patch { .. }) => subresources::status::write(call).await,
+        ("scale", Verb::Get { .. } | Verb::Update { .. } | Verb::Patch { .. }) => {
+            subresources::scale::scale(call).await
+        }
+        ("binding", Verb::Create { .. }) => subresources::binding::bind(call).await,
+        ("eviction", Verb::Create { .. }) => subresources::eviction::evict(call).await,
+        ("finalize", Verb::Update { .. }) => subresources::finalize::finalize(call).await,
+        _ => Err(call.method_not_allowed()),
+    }
+}
+
+/// What a write comes to.
+pub(crate) enum Decision {
+    /// The object becomes this document.
+    Put { document: Value, code: u16 },
+    /// It goes. The answer is a `Status` of success, the last state, or the document that an update made of it.
+    Remove(Removal),
+    /// Nothing changes.
+    Same(Answer),
+}
+
+/// What a removal answers.
+pub(crate) enum Removal {
+    Status,
+    LastState,
+    Document(Value),
+}
+
+/// What a decision is derived from. Whatever is read through it that is pending makes the answer wait for its batch.
+pub(crate) struct View<'a> {
+    shard: &'a Shard,
+    pub(crate) object: Option<Arc<Object>>,
+    ticket: Option<Ticket>,
+    guards: Vec<Guard>,
+}
+
+impl<'a> View<'a> {
+    fn new(call: Call<'a>) -> Self {
+        let Newest { object, ticket } = call.shard.sequencer.newest(call.table, &call.key());
+        Self { shard: call.shard, object, ticket, guards: Vec::new() }
+    }
+
+    /// Another object of the same shard, newest state. A later change of it does not matter.
+    pub(crate) fn read(&mut self, table: TableId, key: &Key) -> Option<Arc<Object>> {
+        let Newest { object, ticket } = self.shard.sequencer.newest(table, key);
+        self.ticket = ticket.map(|ticket| ticket.later(self.ticket.take())).or(self.ticket.take());
+        object
+    }
+
+    /// The same, and the decision holds only as long as that object does not change.
+    pub(crate) fn read_guarded(&mut self, table: TableId, key: Key) -> Option<Arc<Object>> {
+        let object = self.read(table, &key);
+        let version = object.as_ref().map(|object| object.version);
+        self.guards.push(Guard { table, key, version });
+        object
+    }
+
+    /// The object, or 404.
+    pub(crate) fn existing(&self, call: Call<'_>) -> Result<Arc<Object>, Status> {
+        self.object.clone().ok_or_else(|| call.not_found())
+    }
+}
+
+/// Carries out a write: `decide` is asked until its decision was derived from what the sequencer still has.
+pub(crate) async fn write<F>(call: Call<'_>, dry_run: bool, mut decide: F) -> Result<Answer, Status>
+where
+    F: FnMut(&mut View<'_>) -> Result<Decision, Status>,
+{
+    let deadline = tokio::time::Instant::now() + CONTENTION;
+    loop {
+        let mut view = View::new(call);
+        let decision = decide(&mut view);
+        let decision = match decision {
+            Ok(Decision::Same(answer)) => {
+                settle_read(call, view.ticket).await?;
+                return Ok(answer);
+            }
+            Err(status) => {
+                // A refusal that is derived from what may yet fail is none.
+                settle_read(call, view.ticket).await?;
+                return Err(status);
+            }
+            Ok(decision) => decision,
+        };
+        if dry_run {
+            settle_read(call, view.ticket).await?;
+            return Ok(call.dry_answer(decision, view.object));
+        }
+        let (proposal, answer) = call.propose(decision, &view);
+        match call.shard.sequencer.propose(proposal)? {
+            Sequenced::Done { object, ticket, early } => {
+                if !early {
+                    ticket.wait().await?;
+                }
+                return Ok(answer.finish(object));
+            }
+            Sequenced::Moved => {}
+            Sequenced::Full(ticket) => drop(ticket.wait().await),
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(call.stale());
+        }
+    }
+}
+
+/// Waits for what an answer was derived from; relaxed kinds show it early.
+async fn settle_read(call: Call<'_>, ticket: Option<Ticket>) -> Result<(), Status> {
+    match ticket {
+        Some(ticket) if call.durability() == Durability::Strict => ticket.wait().await,
+        _ => Ok(()),
+    }
+}
+
+/// What the answer will be once the write has its version.
+enum Pending {
+    Object(u16),
+    Status(Answer),
+    Draft(Draft),
+}
+
+impl Pending {
+    fn finish(self, object: Arc<Object>) -> Answer {
+        match self {
+            Self::Object(code) => Answer { code, outcome: Outcome::Object(object), warnings: Vec::new() },
+            Self::Status(answer) => answer,
+            Self::Draft(draft) => {
+                let object = Arc::new(draft.seal(object.version));
+                Answer { code: 200, outcome: Outcome::Object(object), warnings: Vec::new() }
+            }
+        }
+    }
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(shard: &'a Shard, request: &'a Request) -> Result<Self, Status> {
+        let table = shard.table_id(&request.cluster, request.resource)?;
+        let resource = &shard.table(table).resource;
+        let served = resource.served.get(request.served).ok_or_else(Status::unknown_path)?;
+        let slot = resource.slot(&request.cluster, &request.namespace, &request.name);
+        Ok(Self { shard, request, resource, served, table, slot })
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        (self.request.namespace.clone(), self.request.name.clone())
+    }
+
+    pub(crate) fn durability(&self) -> Durability {
+        self.resource.durability(&self.request.namespace)
+    }
+
+    /// Now, as metadata's times are written.
+    pub(crate) fn now(&self) -> String {
+        api::time::format_seconds(self.now_micros())
+    }
+
+    /// Microseconds since 1970.
+    pub(crate) fn now_micros(&self) -> i64 {
+        self.shard.ambient.clock.wall_micros()
+    }
+
+    /// The table of another resource of the same cluster; `None` where it is not served.
+    pub(crate) fn other_table(&self, id_name: &str) -> Option<TableId> {
+        let resource = self.shard.registry.named(id_name)?;
+        self.shard.table_id(&self.request.cluster, resource.id).ok()
+    }
+
+    /// Whether this is the core resource of that name.
+    pub(crate) fn is(&self, id_name: &str) -> bool {
+        self.resource.id_name == id_name
+    }
+
+    pub(crate) fn not_found(&self) -> Status {
+        Status::not_found(self.served.group, self.resource.plural, &self.request.name)
+    }
+
+    pub(crate) fn stale(&self) -> Status {
+        Status::stale(self.served.group, self.resource.plural, &self.request.name)
+    }
+
+    pub(crate) fn conflict(&self, why: &str) -> Status {
+        Status::conflict(self.served.group, self.resource.plural, &self.request.name, why)
+    }
+
+    pub(crate) fn forbidden(&self, why: &str) -> Status {
+        Status::forbidden(self.served.group, self.resource.plural, &self.request.name, why)
+    }
+
+    pub(crate) fn method_not_allowed(&self) -> Status {
+        let verb = match &self.request.verb {
+            Verb::Get { .. } => "get",
+            Verb::Create { .. } => "create",
+            Verb::Update { .. } => "update",
+            Verb::Patch { .. } => "patch",
+            Verb::Delete { .. } => "delete",
+        };
+        Status::method_not_allowed(self.served.group, self.resource.plural, verb)
+    }
+
+    /// The stored document as the served version has it, with kind and apiVersion.
+    pub(crate) fn served_document(&self, object: &Object) -> Value {
+        self.to_served(object.document())
+    }
+
+    fn to_served(&self, mut document: Value) -> Value {
+        if let Some(convert) = &self.served.convert {
+            (convert.from_stored)(&mut document);
+        }
+        document.set(&["kind"], self.resource.kind);
+        document.set(&["apiVersion"], self.served.api_version());
+        document
+    }
+
+    fn propose(&self, decision: Decision, view: &View<'_>) -> (Proposal, Pending) {
+        let (change, answer) = match decision {
+            Decision::Put { document, code } => {
+                (Change::Put(Draft::new(self.resource, &document)), Pending::Object(code))
+            }
+            Decision::Remove(removal) => (Change::Delete, self.removal_answer(removal, view.object.as_deref())),
+            Decision::Same(_) => unreachable!("answered without a write"),
+        };
+        let Request { cluster, namespace, name, .. } = self.request;
+        let proposal = Proposal {
+            table: self.table,
+            key: self.key(),
+            slot: self.slot,
+            store_key: keys::object(cluster, self.slot, self.resource.id_name, namespace, name),
+            durability: self.durability(),
+            base: view.object.as_ref().map(|object| object.version),
+            guards: view.guards.clone(),
+            change,
+        };
+        (proposal, answer)
+    }
+
+    fn removal_answer(&self, removal: Removal, object: Option<&Object>) -> Pending {
+        match removal {
+            Removal::LastState => Pending::Object(200),
+            Removal::Document(document) => Pending::Draft(Draft::new(self.resource, &document)),
+            Removal::Status => Pending::Status(self.deleted_status(object)),
+        }
+    }
+
+    fn deleted_status(&self, object: Option<&Object>) -> Answer {
+        let uid = object.map_or_else(String::new, |object| object.document().uid().to_owned());
+        let mut details = json!({"name": self.request.name, "kind": self.resource.plural, "uid": uid});
+        if !self.served.group.is_empty() {
+            details.set(&["group"], self.served.group);
+        }
+        document_answer(200, success(details))
+    }
+
+    /// The answer to what would have been done.
+    fn dry_answer(&self, decision: Decision, base: Option<Arc<Object>>) -> Answer {
+        let version = base.as_ref().map(|object| object.version);
+        match (decision, version) {
+            (Decision::Same(answer), _) => answer,
+            (Decision::Put { document, code }, Some(version)) => self.sealed(code, &document, version),
+            // A creation has no version to show.
+            (Decision::Put { mut document, code }, None) => {
+                document.remove(&["metadata", "resourceVersion"]);
+                document_answer(code, self.to_served(document))
+            }
+            (Decision::Remove(Removal::Document(document)), Some(version)) => self.sealed(200, &document, version),
+            (Decision::Remove(Removal::LastState), Some(_)) => object_answer(200, base.expect("it has a version")),
+            (Decision::Remove(_), _) => self.deleted_status(base.as_deref()),
+        }
+    }
+
+    fn sealed(&self, code: u16, document: &Value, version: Version) -> Answer {
+        object_answer(code, Arc::new(Draft::new(self.resource, document).seal(version)))
+    }
+}
+
+pub(crate) fn object_answer(code: u16, object: Arc<Object>) -> Answer {
+    Answer { code, outcome: Outcome::Object(object), warnings: Vec::new() }
+}
+
+pub(crate) fn document_answer(code: u16, document: Value) -> Answer {
+    Answer { code, outcome: Outcome::Document(Arc::new(document)), warnings: Vec::new() }
+}
+
+/// A `Status` of success.
+pub(crate) fn success(details: Value) -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+}

@@ -1,0 +1,232 @@
+//! Replacing an object: what PUT, PATCH and the subresources share (rest.BeforeUpdate and the generic store's Update).
+
+use std::sync::Arc;
+
+use api::document::Document;
+use api::resource::Resource;
+use api::{Causes, Object, Status, Value};
+
+use super::create::{self, Hook, NewObject};
+use super::{Call, Decision, Removal, View, must_be_removed, object_answer, write};
+use crate::admission::{self, Attributes, LookedUp, Operation};
+use crate::service::{Answer, Verb};
+
+/// Kinds that may only be updated from a known version (AllowUnconditionalUpdate is false).
+const NEEDS_VERSION: [&str; 21] = [
+    "apiservices.apiregistration.k8s.io",
+    "clustertrustbundles.certificates.k8s.io",
+    "csidrivers.storage.k8s.io",
+    "csinodes.storage.k8s.io",
+    "csistoragecapacities.storage.k8s.io",
+    "customresourcedefinitions.apiextensions.k8s.io",
+    "leasecandidates.coordination.k8s.io",
+    "leases.coordination.k8s.io",
+    "mutatingadmissionpolicies.admissionregistration.k8s.io",
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+    "podcertificaterequests.certificates.k8s.io",
+    "poddisruptionbudgets.policy",
+    "resourcepoolstatusrequests.resource.k8s.io",
+    "runtimeclasses.node.k8s.io",
+    "storageversionmigrations.storagemigration.k8s.io",
+    "storageversions.internal.apiserver.k8s.io",
+    "validatingadmissionpolicies.admissionregistration.k8s.io",
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io",
+    "validatingwebhookconfigurations.admissionregistration.k8s.io",
+    "volumeattachments.storage.k8s.io",
+];
+
+/// Whether an update has to say which version it replaces.
+pub(super) fn needs_version(resource: &Resource) -> bool {
+    NEEDS_VERSION.contains(&resource.id_name)
+}
+
+/// Which part of an object a write may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Everything but status, where that is a subresource.
+    Main,
+    /// status, and what its writers may touch of metadata.
+    Status,
+    /// spec.finalizers of a Namespace.
+    Finalizers,
+}
+
+/// Makes the new document (stored version, canonical) from what is there; also takes warnings.
+pub(crate) type Replace<'a> = dyn FnMut(&Arc<Object>, &Value, &mut Vec<String>) -> Result<Value, Status> + Send + 'a;
+
+/// A replacement: of which part, by what, and what the kind adds.
+pub(crate) struct Replacement<'a, 'b> {
+    pub(crate) part: Part,
+    pub(crate) replace: &'a mut Replace<'b>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// PUT of the object itself.
+pub(super) async fn update(call: Call<'_>) -> Result<Answer, Status> {
+    let Verb::Update { body, format, options, .. } = &call.request.verb else { return Err(call.method_not_allowed()) };
+    if call.resource.create_on_update
+        && call.shard.sequencer.newest(call.table, &call.key()).object.is_none()
+        && let Some(answer) = create_instead(call).await?
+    {
+        return Ok(answer);
+    }
+    // Decoded once: it does not depend on what is there.
+    let mut warnings = Vec::new();
+    let decoded = call.decode(body, *format, options, &mut warnings)?;
+    let mut answer = replace(call, options.dry_run, Part::Main, &mut |_, _, _| Ok(decoded.clone())).await?;
+    answer.warnings.append(&mut warnings);
+    Ok(answer)
+}
+
+/// Creates by update; `None` when somebody else was faster.
+async fn create_instead(call: Call<'_>) -> Result<Option<Answer>, Status> {
+    let Some(new) = NewObject::of(call) else { return Ok(None) };
+    match create::create_with(call, new, new.options.dry_run, &mut |_, _| Ok(())).await {
+        Err(status) if status.reason() == api::status::Reason::AlreadyExists => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Replaces a part of an object. Services reserve what they need first.
+pub(crate) async fn replace(
+    call: Call<'_>,
+    dry_run: bool,
+    part: Part,
+    replace: &mut Replace<'_>,
+) -> Result<Answer, Status> {
+    if call.is("services") && part == Part::Main {
+        return admission::service::update(call, dry_run, replace).await;
+    }
+    replace_with(call, dry_run, part, replace, &mut |_, _| Ok(())).await
+}
+
+/// Replaces a part of an object with what its kind adds.
+pub(crate) async fn replace_with(
+    call: Call<'_>,
+    dry_run: bool,
+    part: Part,
+    replace: &mut Replace<'_>,
+    hook: &mut Hook<'_>,
+) -> Result<Answer, Status> {
+    let looked_up = LookedUp::default();
+    let mut replacement = Replacement { part, replace, warnings: Vec::new() };
+    let mut answer = write(call, dry_run, |view| decide(call, view, &mut replacement, &looked_up, hook)).await?;
+    answer.warnings.append(&mut replacement.warnings);
+    Ok(answer)
+}
+
+/// What a replacement comes to, given the newest state.
+pub(crate) fn decide(
+    call: Call<'_>,
+    view: &mut View<'_>,
+    replacement: &mut Replacement<'_, '_>,
+    looked_up: &LookedUp,
+    hook: &mut Hook<'_>,
+) -> Result<Decision, Status> {
+    let object = view.existing(call)?;
+    let old = object.document();
+    replacement.warnings.clear();
+    let mut document = (replacement.replace)(&object, &old, &mut replacement.warnings)?;
+    call.match_path(&mut document)?;
+    call.check_preconditions(&document, &object, old.uid())?;
+    call.keep_metadata(&mut document, &old);
+    let strategy = call.resource.strategy;
+    match replacement.part {
+        Part::Main => {
+            if call.resource.has_status {
+                take(&mut document, &old, "status");
+            }
+            strategy.prepare_update(&mut document, &old);
+        }
+        Part::Status => {
+            keep_for_status(call, &mut document, &old);
+            strategy.prepare_status(&mut document, &old);
+        }
+        Part::Finalizers => keep_for_finalizers(&mut document, &old),
+    }
+    // Compared and stored with the version it has.
+    document.set(&["metadata", "resourceVersion"], old.text(&["metadata", "resourceVersion"]));
+    let mut attributes = Attributes { call, operation: Operation::Update, view, old: Some(&old), looked_up };
+    if replacement.part == Part::Main {
+        admission::admit(&mut attributes, &mut document)?;
+        hook(&mut document, Some(&old))?;
+    }
+    count_generation(call, &mut document, &old);
+    check(call, replacement.part, &document, &old)?;
+    if must_be_removed(call, &document, &old) {
+        return Ok(Decision::Remove(Removal::Document(document)));
+    }
+    if document == old {
+        return Ok(Decision::Same(object_answer(200, object)));
+    }
+    Ok(Decision::Put { document, code: 200 })
+}
+
+fn check(call: Call<'_>, part: Part, document: &Value, old: &Value) -> Result<(), Status> {
+    let mut causes = Causes::default();
+    call.check_metadata(document, &mut causes);
+    api::names::validate_metadata_update(document, old, &mut causes);
+    match part {
+        Part::Main => {
+            call.resource.strategy.validate(document, &mut causes);
+            call.resource.strategy.validate_update(document, old, &mut causes);
+        }
+        Part::Status => call.resource.strategy.validate_status(document, old, &mut causes),
+        Part::Finalizers => {}
+    }
+    call.invalid_unless_empty(causes)
+}
+
+/// Counts a change of anything outside metadata and status.
+fn count_generation(call: Call<'_>, document: &mut Value, old: &Value) {
+    if !call.resource.generation {
+        return;
+    }
+    if !outside_metadata(document).eq(outside_metadata(old)) {
+        let before = old.int(&["metadata", "generation"]).unwrap_or(0);
+        document.set(&["metadata", "generation"], before + 1);
+    }
+}
+
+fn outside_metadata(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let fields = document.as_object().into_iter().flatten();
+    fields.filter(|(key, _)| !matches!(key.as_str(), "metadata" | "status"))
+}
+
+/// What writers of a status may change beside it: labels, annotations and finalizers of Pods and Nodes, whose kubelets
+/// rely on it; nothing of other kinds.
+fn keep_for_status(call: Call<'_>, document: &mut Value, old: &Value) {
+    let status = document.remove(&["status"]);
+    let mut metadata = old.at(&["metadata"]).clone();
+    if matches!(call.resource.id_name, "pods" | "nodes") {
+        for field in ["labels", "annotations", "finalizers"] {
+            match document.remove(&["metadata", field]) {
+                Some(value) => metadata.set(&[field], value),
+                None => drop(metadata.remove(&[field])),
+            }
+        }
+    }
+    *document = old.clone();
+    document.set(&["metadata"], metadata);
+    match status {
+        Some(status) => document.set(&["status"], status),
+        None => drop(document.remove(&["status"])),
+    }
+}
+
+fn keep_for_finalizers(document: &mut Value, old: &Value) {
+    let finalizers = document.remove(&["spec", "finalizers"]);
+    *document = old.clone();
+    match finalizers {
+        Some(finalizers) => document.set(&["spec", "finalizers"], finalizers),
+        None => drop(document.remove(&["spec", "finalizers"])),
+    }
+}
+
+fn take(document: &mut Value, old: &Value, field: &str) {
+    match old.at(&[field]) {
+        Value::Null => drop(document.remove(&[field])),
+        value => document.set(&[field], value.clone()),
+    }
+}
