@@ -1,0 +1,232 @@
+//! Wires the API together: data directory -> store -> shards -> gateway. What it does is in those crates.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::Registry;
+use api::ambient::Ambient;
+use api::builtin::{self, RuntimeConfig};
+use api::slot::{SLOTS, Slot};
+use gateway::pki::Pki;
+use gateway::tls::TlsFiles;
+use gateway::{Gateway, GatewayConfig, KubeletAccess, Tokens};
+use prometheus_client::registry::Registry as MetricsRegistry;
+use shards::service::{ShardService, Topology, owner_of};
+use shards::{Health, Shard, ShardConfig, ShardMetrics, ShardOptions};
+use smol_str::SmolStr;
+use store::{Embedded, SharedStore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::Failure;
+use crate::cli::{ApiArgs, StoreArgs};
+use crate::data_dir::DataDir;
+use crate::progress::Progress;
+
+/// The logical cluster that a process serves unless it is told of others (DESIGN D11).
+const CLUSTER: &str = "default";
+/// How long the last commits of a stop may take.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Shards that run in this process.
+pub(crate) struct Shards {
+    pub(crate) topology: Topology,
+    pub(crate) metrics: ShardMetrics,
+    pub(crate) data: DataDir,
+    shards: Vec<Arc<Shard>>,
+    tasks: JoinSet<()>,
+    shutdown: CancellationToken,
+}
+
+/// What a start needs that can be checked before anything is written.
+pub(crate) struct Plan {
+    args: StoreArgs,
+    pub(crate) registry: Arc<Registry>,
+}
+
+impl Plan {
+    /// Checks the flags.
+    pub(crate) fn check(args: &StoreArgs) -> Result<Self, Failure> {
+        let runtime = RuntimeConfig::parse(&args.runtime_config).map_err(|error| format!("--runtime-config: {error}"))?;
+        Ok(Self { args: args.clone(), registry: Arc::new(builtin::registry(&runtime)) })
+    }
+}
+
+impl Shards {
+    /// Opens the store and loads its objects.
+    pub(crate) async fn start(
+        plan: Plan, ambient: &Ambient, metrics: &mut MetricsRegistry, progress: &Progress,
+    ) -> Result<Self, Failure> {
+        let Plan { args, registry } = plan;
+        let data = DataDir::prepare(&args.data_dir)?;
+        progress.step("opening the store");
+        let directory = data.path().to_owned();
+        // May repair after a crash, which takes a while for a large store.
+        let store = tokio::task::spawn_blocking(move || Embedded::open(&directory)).await??;
+        let store: SharedStore = Arc::new(store);
+        let count = args.shards.unwrap_or_else(cores);
+        progress.step("loading shards");
+        let metrics = ShardMetrics::register(metrics);
+        let mut slots = vec![Vec::new(); usize::from(count)];
+        for slot in (0..SLOTS).map(Slot) {
+            slots[usize::from(owner_of(slot, usize::from(count)))].push(slot);
+        }
+        let opening = slots.into_iter().enumerate().map(|(ordinal, slots)| {
+            Shard::open(ShardConfig {
+                ordinal: ordinal as u16,
+                slots,
+                clusters: vec![SmolStr::new_static(CLUSTER)],
+                ambient: ambient.clone(),
+                registry: registry.clone(),
+                store: store.clone(),
+                options: options(&args),
+                metrics: metrics.clone(),
+            })
+        });
+        let shards = futures_util::future::try_join_all(opening).await?;
+        let services = shards.iter().map(|shard| shard.clone() as Arc<dyn ShardService>).collect();
+        let topology = Topology::new(services);
+        let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        for shard in &shards {
+            shard.connect(topology.clone());
+            let (shard, shutdown) = (shard.clone(), shutdown.clone());
+            tasks.spawn(async move { shard.run(shutdown).await });
+        }
+        let running = Self { topology, metrics, data, shards, tasks, shutdown };
+        shards::bootstrap(&running.topology, &registry, ambient, CLUSTER, args.service_cluster_ip_range).await?;
+        Ok(running)
+    }
+
+    /// Waits until a shard can no longer serve: the process must exit then.
+    pub(crate) async fn lost(&self) -> Failure {
+        let waits = self.shards.iter().map(|shard| {
+            let mut health = shard.health();
+            Box::pin(async move {
+                let lost = health.wait_for(|health| *health != Health::Serving).await;
+                lost.map_or(Health::Fenced, |health| health.clone())
+            })
+        });
+        match futures_util::future::select_all(waits).await.0 {
+            Health::Broken(reason) => format!("the store is broken and nothing it holds can be trusted: {reason}").into(),
+            _ => "another process has taken this one's shards over".into(),
+        }
+    }
+
+    /// Flushes what is pending and lets the store go.
+    pub(crate) async fn stop(mut self) {
+        self.shutdown.cancel();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(FLUSH, all).await.is_err() {
+            tracing::warn!("the shards did not stop in time: the next start replays what they had acknowledged");
+        }
+    }
+}
+
+fn cores() -> u16 {
+    std::thread::available_parallelism().map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(u16::MAX))
+}
+
+fn options(args: &StoreArgs) -> ShardOptions {
+    ShardOptions {
+        retention: args.event_retention,
+        service_cidr: args.service_cluster_ip_range,
+        node_ports: args.service_node_port_range.clone(),
+        not_ready_toleration_seconds: args.default_not_ready_toleration_seconds,
+        unreachable_toleration_seconds: args.default_unreachable_toleration_seconds,
+        ..ShardOptions::default()
+    }
+}
+
+/// A whole API: gateway and shards in this process.
+pub(crate) struct ApiServer {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) shards: Shards,
+    pub(crate) pki: Pki,
+    pub(crate) address: SocketAddr,
+    pub(crate) kubeconfig: PathBuf,
+    listener: TcpListener,
+    client_ca: PathBuf,
+}
+
+impl ApiServer {
+    /// Starts everything but the listening socket's service (see [`ApiServer::serve`]). Checks what can be checked
+    /// before it writes anything.
+    pub(crate) async fn start(
+        args: &ApiArgs, allowed_internal: Vec<String>, ambient: &Ambient, metrics: &mut MetricsRegistry,
+        progress: &Progress,
+    ) -> Result<Self, Failure> {
+        let plan = Plan::check(&args.store)?;
+        let tokens = match &args.token_auth_file {
+            Some(file) => Tokens::load(file)?,
+            None => Tokens::default(),
+        };
+        let listener = listen(args.listen)?;
+        let address = listener.local_addr()?;
+        let registry = plan.registry.clone();
+        let first_ip = first_address(args);
+        let shards = Shards::start(plan, ambient, metrics, progress).await?;
+        progress.step("making keys and certificates");
+        let pki = Pki::ensure(shards.data.path(), &[address.ip(), first_ip], &ambient.clock)?;
+        let kubeconfig = shards.data.write("kubeconfig", &pki.kubeconfig(&format!("https://{}", reachable(address)))?)?;
+        let client_ca = pki.ca_file();
+        let config = GatewayConfig {
+            cluster: SmolStr::new_static(CLUSTER),
+            tokens,
+            client_ca: Some(client_ca.clone()),
+            kubelets: KubeletAccess {
+                identity: Some(pki.kubelet_client_files()),
+                ca: args.kubelet_certificate_authority.clone(),
+                allowed_internal: args.allow_internal.iter().cloned().chain(allowed_internal).collect(),
+            },
+            advertise: reachable(address).to_string(),
+            ..GatewayConfig::default()
+        };
+        let gateway = Gateway::new(config, shards.topology.clone(), registry, ambient.clone(), metrics);
+        Ok(Self { gateway, shards, pki, address, kubeconfig, listener, client_ca })
+    }
+
+    /// Serves HTTPS until `shutdown`.
+    pub(crate) fn serve(&self, shutdown: CancellationToken) -> Result<tokio::task::JoinHandle<()>, Failure> {
+        let (certificate, key) = self.pki.serving_files();
+        let tls = TlsFiles { certificate, key, client_ca: Some(self.client_ca.clone()) };
+        let (gateway, listener) = (self.gateway.clone(), self.listener.try_clone()?);
+        Ok(tokio::spawn(async move {
+            if let Err(error) = gateway.serve(listener, tls, shutdown).await {
+                tracing::error!(%error, "the gateway stopped serving");
+            }
+        }))
+    }
+
+    /// The line to paste.
+    pub(crate) fn export_line(&self) -> String {
+        format!("export KUBECONFIG={}", self.kubeconfig.display())
+    }
+}
+
+/// The address under which this machine reaches a listener.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut reachable = address;
+    if address.ip().is_unspecified() {
+        reachable.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    reachable
+}
+
+fn first_address(args: &ApiArgs) -> std::net::IpAddr {
+    let network = u32::from(args.store.service_cluster_ip_range.network());
+    std::net::Ipv4Addr::from(network + 1).into()
+}
+
+/// Binds a socket, or says in one line why not.
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(address).map_err(|error| -> Failure {
+        match error.kind() {
+            std::io::ErrorKind::AddrInUse => format!("{address} is in use: choose another --listen").into(),
+            _ => format!("{address} cannot be listened on: {error}").into(),
+        }
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}

@@ -1,0 +1,148 @@
+//! `up`: a whole cluster in one process.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use client::Client;
+use gateway::Gateway;
+use kubelet::Fleet;
+use prometheus_client::registry::Registry as MetricsRegistry;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::api_server::ApiServer;
+use crate::cli::{Fidelity, UpArgs};
+use crate::cluster;
+use crate::in_process::InProcess;
+use crate::progress::Progress;
+use crate::status_line::StatusLine;
+use crate::{Failure, ambient, parts};
+
+/// Starts everything in the order in which it depends on each other, and stops it the other way round.
+pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
+    let mut stop = parts::stop_signal()?;
+    let ambient = ambient::machine();
+    let began = ambient.clock.boot();
+    let progress = Progress::start();
+    let mut metrics = MetricsRegistry::default();
+    let fleet_config = cluster::fleet_config(&args.fleet, args.fidelity)?;
+
+    // The fleet's kubelets are on loopback, where a gateway does not go by itself (DESIGN D12).
+    let fleet_address = vec!["127.0.0.1".to_owned()];
+    let server = ApiServer::start(&args.api, fleet_address, &ambient, &mut metrics, &progress).await?;
+    let (serving, working) = (CancellationToken::new(), CancellationToken::new());
+    let served = server.serve(serving.clone())?;
+    say(&server.export_line());
+    let took = (ambient.clock.boot() - began).as_millis();
+    tracing::info!("serving https://{} after {took} ms", server.address);
+
+    let workers = Workers { server: &server, metrics: &mut metrics, shutdown: &working, ambient: &ambient };
+    let (status, fleet) = workers.start(&args, fleet_config, &progress).await?;
+    server.gateway.expose_metrics(Arc::new(metrics));
+
+    let outcome = tokio::select! {
+        never = show(&status, fleet.as_ref(), &args, &progress) => match never {},
+        () = stop.recv() => Ok(ExitCode::SUCCESS),
+        lost = server.shards.lost() => Err(lost),
+    };
+    progress.step("stopping");
+    working.cancel();
+    serving.cancel();
+    server.gateway.stop();
+    end(served, fleet).await;
+    server.shards.stop().await;
+    progress.finish();
+    outcome
+}
+
+/// stdout carries this one line only: what to paste.
+#[allow(clippy::print_stdout, reason = "the answer of the command")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+enum Never {}
+
+/// The display while it runs, and the failures that were asked for.
+async fn show(status: &StatusLine, fleet: Option<&Fleet>, args: &UpArgs, progress: &Progress) -> Never {
+    let nodes = args.fleet.nodes;
+    if nodes > 0 {
+        status.nodes_ready(nodes, progress).await;
+        tracing::info!("{nodes} nodes are ready");
+    }
+    let fail = async {
+        if let Some(fleet) = fleet {
+            cluster::stop_some(fleet, &args.fleet).await;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = status.run(progress) => {}
+        () = fail => {}
+    }
+    std::future::pending().await
+}
+
+/// Waits for what was told to end; the deadlines are theirs.
+async fn end(served: JoinHandle<()>, fleet: Option<Fleet>) {
+    if let Some(fleet) = fleet {
+        fleet.stopped().await;
+    }
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the gateway ended badly");
+    }
+}
+
+struct Workers<'a> {
+    server: &'a ApiServer,
+    metrics: &'a mut MetricsRegistry,
+    shutdown: &'a CancellationToken,
+    ambient: &'a api::ambient::Ambient,
+}
+
+impl Workers<'_> {
+    fn client(&self, user: &str, agent: &str) -> Client {
+        let transport = InProcess::as_user(&self.server.gateway, user, &[]);
+        Client::new(transport, agent, self.ambient.clone())
+    }
+
+    async fn start(
+        self, args: &UpArgs, fleet: kubelet::FleetConfig, progress: &Progress,
+    ) -> Result<(StatusLine, Option<Fleet>), Failure> {
+        progress.step("starting controllers, schedulers and kubelets");
+        let controllers = self.client("system:kube-controller-manager", "shardplane-controllers");
+        let root_ca = Some(self.server.pki.ca_pem().to_owned());
+        let service_range = args.api.store.service_cluster_ip_range;
+        let config = cluster::controllers_config(&args.controllers, Some(service_range), root_ca);
+        cluster::start_controllers(&controllers, config, "up", self.metrics, self.shutdown).await?;
+        let scheduler = self.client("system:kube-scheduler", "shardplane-scheduler");
+        cluster::start_schedulers(&scheduler, &args.scheduler, "up", self.metrics, self.shutdown).await?;
+        let observer = self.client("system:shardplane:status", "shardplane-status");
+        let honesty = (args.fleet.nodes > 0).then(|| args.fidelity.label());
+        let shard_metrics = self.server.shards.metrics.clone();
+        let status = StatusLine::start(&observer, &self.server.gateway, shard_metrics, honesty, self.shutdown);
+        if args.fleet.nodes == 0 {
+            return Ok((status, None));
+        }
+        let files = self.server.pki.fleet_files();
+        let logs = cluster::LogIdentity::Files { files, client_ca: self.server.pki.ca_file() };
+        let clients = match args.fidelity {
+            Fidelity::InProcess => self.in_process_clients(),
+            Fidelity::Wire => {
+                let target = client::kubeconfig::load(Some(&self.server.kubeconfig), None)?;
+                cluster::wire_clients(&target, self.ambient)?
+            }
+        };
+        let fleet = cluster::start_fleet(fleet, clients, logs, ([127, 0, 0, 1], 0).into(), self.ambient, self.metrics, self.shutdown).await?;
+        Ok((status, Some(fleet)))
+    }
+
+    /// Each kubelet calls the gateway under its own name.
+    fn in_process_clients(&self) -> cluster::ClientFor {
+        let (gateway, ambient): (Arc<Gateway>, _) = (self.server.gateway.clone(), self.ambient.clone());
+        Arc::new(move |node| {
+            let transport = InProcess::as_user(&gateway, &format!("system:node:{node}"), &["system:nodes"]);
+            Client::new(transport, "kubelet/v1.36.0 (shardplane)", ambient.clone())
+        })
+    }
+}
