@@ -1,5 +1,7 @@
 //! Why a call failed, by what a caller can do about it.
 
+use std::time::Duration;
+
 use crate::transport::TransportError;
 
 /// A failed call.
@@ -65,6 +67,14 @@ impl ClientError {
     /// 410
     pub fn is_expired(&self) -> bool {
         matches!(self, Self::Status { code: 410, .. })
+    }
+
+    /// How long the server wants to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => retry_after.map(|seconds| Duration::from_secs(seconds.into())),
+            _ => None,
+        }
     }
 
     /// Whether the same call may succeed later without any change of the request.

@@ -5,16 +5,22 @@
 //! [`Client`], then [`Informer`].
 
 mod api_ref;
+mod backoff;
 mod call;
 mod error;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 pub mod https;
 mod informer;
 pub mod kubeconfig;
 mod membership;
 mod meta;
+mod query;
 mod queue;
 mod recorder;
+mod request;
 mod transport;
+mod watch;
 
 pub use api_ref::{ApiRef, known};
 pub use call::{Client, ListOptions, Page, WatchEvent, WatchOptions, WatchStream};

@@ -1,7 +1,7 @@
 //! The metadata that clients keep, and what makes a type keepable in an [`crate::Informer`].
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
 
@@ -19,29 +19,44 @@ pub struct Key {
 #[serde(rename_all = "camelCase", default)]
 pub struct Meta {
     /// Name.
+    #[serde(deserialize_with = "null_is_empty")]
     pub name: SmolStr,
     /// Namespace.
+    #[serde(deserialize_with = "null_is_empty")]
     pub namespace: SmolStr,
     /// UID.
+    #[serde(deserialize_with = "null_is_empty")]
     pub uid: SmolStr,
     /// resourceVersion.
+    #[serde(deserialize_with = "null_is_empty")]
     pub resource_version: SmolStr,
     /// generation.
+    #[serde(deserialize_with = "null_is_empty")]
     pub generation: i64,
     /// creationTimestamp, RFC 3339.
+    #[serde(deserialize_with = "null_is_empty")]
     pub creation_timestamp: SmolStr,
     /// deletionTimestamp, RFC 3339.
     pub deletion_timestamp: Option<SmolStr>,
     /// deletionGracePeriodSeconds.
     pub deletion_grace_period_seconds: Option<i64>,
     /// Labels.
+    #[serde(deserialize_with = "null_is_empty")]
     pub labels: BTreeMap<SmolStr, SmolStr>,
     /// Annotations.
+    #[serde(deserialize_with = "null_is_empty")]
     pub annotations: BTreeMap<SmolStr, String>,
     /// Owners.
+    #[serde(deserialize_with = "null_is_empty")]
     pub owner_references: Vec<OwnerReference>,
     /// Finalizers.
+    #[serde(deserialize_with = "null_is_empty")]
     pub finalizers: Vec<SmolStr>,
+}
+
+/// Servers write null where they mean nothing (`"creationTimestamp": null`).
+fn null_is_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
 }
 
 /// metav1.OwnerReference

@@ -23,5 +23,8 @@ pub struct TransportError {
 /// any kind is an answer, not an error. Dropping the future, or the body, cancels the request on the server as well.
 pub trait Transport: Send + Sync + 'static {
     /// Sends one request and waits for the head of the answer.
-    fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'static, Result<http::Response<BodyStream>, TransportError>>;
+    fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> BoxFuture<'static, Result<http::Response<BodyStream>, TransportError>>;
 }

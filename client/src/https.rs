@@ -1,1 +1,0 @@
-//! HTTPS to any Kubernetes API, by hyper and rustls.

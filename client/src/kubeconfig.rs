@@ -1,1 +1,0 @@
-//! kubeconfig files: which server, which CA, which credentials.
