@@ -119,4 +119,6 @@ fn deeper_than(value: &Value, limit: usize) -> bool {
 }
 
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod tests;

@@ -46,6 +46,7 @@ const DELETE_COLLECTION: &Parameters = &[
     ("propagationPolicy", "string"),
     ("resourceVersion", "string"),
     ("resourceVersionMatch", "string"),
+    ("sendInitialEvents", "boolean"),
     ("timeoutSeconds", "integer"),
 ];
 

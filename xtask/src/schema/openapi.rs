@@ -68,6 +68,11 @@ fn message(source: &str) -> Result<Message, String> {
         message.fields.insert((*name).to_owned(), Field { of, required, ..Field::default() });
     }
     if source.contains("\nimpl crate::Resource for ") {
+        // The crate makes it a must; Kubernetes' own OpenAPI does not.
+        if let Some(metadata) = message.fields.get_mut("metadata") {
+            metadata.required = false;
+            metadata.presence = Some('!');
+        }
         let text = Field { of: "string".to_owned(), presence: Some('?'), ..Field::default() };
         message.fields.insert("apiVersion".to_owned(), text.clone());
         message.fields.insert("kind".to_owned(), text);
