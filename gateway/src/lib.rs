@@ -1,1 +1,207 @@
-//! Placeholder.
+//! The gateway: TLS, authentication, authorization, routing, merging, discovery. It is stateless: what it holds can be
+//! had again from the shards.
+//!
+//! The path of a request is [`Gateway::handle`] (identify, authorize, count) -> a route ([`routes`]) or, for resources,
+//! [`verbs`] -> [`shards::service::ShardService`] -> [`render`]. Watches hang on a [`relay`]. [`Gateway::serve`] brings
+//! requests in over TLS; within one process they come by function call.
+//!
+//! Invariants: every failure becomes an answer in one place ([`render::failure`]); every request leaves one line in the
+//! log; a client cannot move a clock (DESIGN D4).
+
+mod authn;
+mod authz;
+mod completion;
+mod config;
+mod continuation;
+mod list;
+mod media;
+mod metrics;
+mod options;
+mod peek;
+pub mod pki;
+mod query;
+mod relay;
+mod render;
+mod request;
+mod routes;
+#[cfg(test)]
+mod testing;
+pub mod tls;
+mod verbs;
+mod watch;
+
+use std::sync::{Arc, OnceLock};
+
+use api::ambient::Ambient;
+use api::{Registry, Resource, Status};
+use axum::body::Body;
+use http::{HeaderValue, Method, Request, Response, Uri};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use prometheus_client::registry::Registry as MetricsRegistry;
+use shards::service::{Topology, UserInfo};
+use tokio_util::sync::CancellationToken;
+
+pub use authn::{TokenFileError, Tokens};
+use completion::Completion;
+pub use config::{GatewayConfig, KubeletAccess, Limits, RelayLimits, VersionInfo};
+use metrics::{Metrics, ResourceLabels};
+use relay::Relays;
+use request::RequestInfo;
+
+/// Serves the Kubernetes API over a set of shards.
+pub struct Gateway {
+    inner: Arc<Inner>,
+    routes: TowerToHyperService<axum::Router>,
+}
+
+/// What every request may need.
+pub(crate) struct Inner {
+    pub(crate) config: GatewayConfig,
+    pub(crate) topology: Topology,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) ambient: Ambient,
+    pub(crate) metrics: Metrics,
+    pub(crate) relays: Relays,
+    pub(crate) documents: routes::Documents,
+    /// What `/metrics` shows; the binary hands it in when everything has registered.
+    pub(crate) exposed: OnceLock<Arc<MetricsRegistry>>,
+    /// Cancelled when the gateway stops: no new watches, and the open ones end.
+    pub(crate) stopping: CancellationToken,
+}
+
+/// A request that was identified and allowed, as routes find it.
+#[derive(Clone)]
+pub(crate) struct Ticket {
+    pub(crate) info: Arc<RequestInfo>,
+    pub(crate) user: Arc<UserInfo>,
+}
+
+impl Gateway {
+    /// A gateway to those shards. It does nothing until it is asked.
+    pub fn new(
+        config: GatewayConfig,
+        topology: Topology,
+        registry: Arc<Registry>,
+        ambient: Ambient,
+        metrics: &mut MetricsRegistry,
+    ) -> Arc<Self> {
+        let stopping = CancellationToken::new();
+        let relays = Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), stopping.clone());
+        let inner = Arc::new(Inner {
+            metrics: Metrics::register(metrics),
+            documents: routes::Documents::default(),
+            exposed: OnceLock::new(),
+            config,
+            topology,
+            registry,
+            ambient,
+            relays,
+            stopping,
+        });
+        let routes = TowerToHyperService::new(routes::router(inner.clone()));
+        Arc::new(Self { inner, routes })
+    }
+
+    /// Lets `/metrics` show a registry; before that it answers 503.
+    pub fn expose_metrics(&self, registry: Arc<MetricsRegistry>) {
+        // A second one would be a mistake of the caller's, and the first stays.
+        let _ = self.inner.exposed.set(registry);
+    }
+
+    /// Ends open watches and refuses new ones. [`Gateway::serve`] does it when it is told to shut down; who calls
+    /// [`Gateway::handle`] itself may want to.
+    pub fn stop(&self) {
+        self.inner.stopping.cancel();
+    }
+
+    /// The whole path of one request. `identity` is who sent it where that is known from the connection; bearer tokens
+    /// are looked at otherwise.
+    pub fn handle(
+        &self,
+        request: Request<Body>,
+        identity: Option<Arc<UserInfo>>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        let (inner, routes) = (self.inner.clone(), self.routes.clone());
+        async move {
+            let request = without_trailing_slash(request);
+            let uri = request.uri();
+            let info = RequestInfo::new(&inner.config.cluster, request.method(), uri.path(), uri.query());
+            let mut completion = Completion::begin(&inner, Arc::new(info), request.headers());
+            let head = request.method() == Method::HEAD;
+            let mut response = match identify(&inner, &completion.info, &request, identity) {
+                Ok(user) => {
+                    completion.user = Some(user.clone());
+                    let ticket = Ticket { info: completion.info.clone(), user };
+                    allowed(&routes, request, ticket).await
+                }
+                Err(status) => routes::refusal(status),
+            };
+            if let Ok(id) = HeaderValue::from_str(&completion.audit_id) {
+                response.headers_mut().insert("audit-id", id);
+            }
+            if head {
+                *response.body_mut() = Body::empty();
+            }
+            completion.finish(response)
+        }
+    }
+}
+
+/// `/api/` is `/api`.
+fn without_trailing_slash(mut request: Request<Body>) -> Request<Body> {
+    let path = request.uri().path();
+    if path.len() > 1 && path.ends_with('/') {
+        let path = path.trim_end_matches('/');
+        let path = if path.is_empty() { "/" } else { path };
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        if let Ok(uri) = format!("{path}{query}").parse::<Uri>() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+/// Who sends a request; 401 where that must be known and is not.
+fn identify(
+    inner: &Inner,
+    info: &RequestInfo,
+    request: &Request<Body>,
+    identity: Option<Arc<UserInfo>>,
+) -> Result<Arc<UserInfo>, Status> {
+    let known = match identity {
+        Some(user) => Some(user),
+        None => authn::bearer(&inner.config.tokens, request.headers())?,
+    };
+    match known {
+        Some(user) => Ok(user),
+        None if authz::is_open(&info.path) => Ok(Arc::new(anonymous())),
+        None => Err(Status::unauthorized()),
+    }
+}
+
+fn anonymous() -> UserInfo {
+    let groups = vec!["system:unauthenticated".to_owned()];
+    UserInfo { name: "system:anonymous".to_owned(), groups, ..UserInfo::default() }
+}
+
+async fn allowed(
+    routes: &TowerToHyperService<axum::Router>,
+    mut request: Request<Body>,
+    ticket: Ticket,
+) -> Response<Body> {
+    if let Err(status) = authz::authorize(&ticket.user, &ticket.info) {
+        return routes::refusal(status);
+    }
+    request.extensions_mut().insert(ticket);
+    match routes.call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// The labels of a resource's metrics.
+pub(crate) fn resource_labels(resource: &Resource, served: usize) -> ResourceLabels {
+    let version = &resource.served[served];
+    ResourceLabels { group: version.group, version: version.version, resource: resource.plural }
+}

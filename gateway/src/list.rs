@@ -1,0 +1,213 @@
+//! Lists: of one slot at its owner's latest, of several shards cut at one version (DESIGN D5).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::selector::Selector;
+use api::status::{Causes, Reason};
+use api::{Object, Resource, Status, Version};
+use futures_util::future::try_join_all;
+use shards::service::{ListPage, ListRequest, ShardService, Topology, VERSION_WAIT};
+use smol_str::SmolStr;
+
+use crate::continuation::Continuation;
+use crate::query::Query;
+use crate::relay::Reach;
+
+/// Which objects are meant.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    pub(crate) cluster: SmolStr,
+    pub(crate) resource: Arc<Resource>,
+    /// Empty for all.
+    pub(crate) namespace: SmolStr,
+    pub(crate) selector: Arc<Selector>,
+}
+
+impl Scope {
+    /// Which shards hold them.
+    pub(crate) fn reach(&self, topology: &Topology) -> Reach {
+        let one_name = || {
+            let name = self.selector.fields.name()?;
+            let known = !self.resource.namespaced || !self.namespace.is_empty();
+            known.then(|| self.resource.slot(&self.cluster, &self.namespace, name))
+        };
+        match self.resource.list_slot(&self.cluster, &self.namespace).or_else(one_name) {
+            Some(slot) => {
+                let owner = Arc::as_ptr(topology.owner(slot)).cast::<()>();
+                let at = topology.shards().iter().position(|shard| Arc::as_ptr(shard).cast::<()>() == owner);
+                at.map_or(Reach::Everywhere, Reach::Shard)
+            }
+            None if topology.shards().len() == 1 => Reach::Shard(0),
+            None => Reach::Everywhere,
+        }
+    }
+}
+
+/// Of which moment the answer must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    /// The latest.
+    Latest,
+    /// Not older than this.
+    NotOlderThan(Version),
+    /// This one.
+    Exactly(Version),
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    /// A watch from here misses nothing and repeats nothing.
+    pub(crate) version: Version,
+    /// In key order.
+    pub(crate) objects: Vec<Arc<Object>>,
+    /// Objects behind the last one that match as well.
+    pub(crate) remaining: usize,
+}
+
+/// The options of a list, read from the query and checked as the reference does.
+#[derive(Clone, Debug)]
+pub(crate) struct ListOptions {
+    pub(crate) at: At,
+    pub(crate) limit: usize,
+    pub(crate) after: Option<(SmolStr, SmolStr)>,
+}
+
+impl ListOptions {
+    pub(crate) fn read(query: &Query, scope: &Scope) -> Result<Self, Status> {
+        let matching = query.text("resourceVersionMatch");
+        let token = query.text("continue");
+        check_match(query, matching, token)?;
+        let version = parse_version(query.text("resourceVersion"))?;
+        let limit = match query.number::<i64>("limit")? {
+            Some(limit) if limit > 0 => usize::try_from(limit).unwrap_or(usize::MAX),
+            _ => usize::MAX,
+        };
+        if !token.is_empty() {
+            if version.is_some_and(|version| !version.is_zero()) {
+                return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+            }
+            let read = Continuation::decode(token, &scope.cluster, scope.resource.id_name, &scope.namespace)?;
+            return Ok(Self { at: At::Exactly(read.version()), limit, after: Some(read.last()) });
+        }
+        let at = match (version, matching) {
+            (None, _) => At::Latest,
+            (Some(version), _) if version.is_zero() => At::Latest,
+            (Some(version), "Exact") => At::Exactly(version),
+            // A limited list of a version used to mean exactly that one.
+            (Some(version), "") if limit != usize::MAX => At::Exactly(version),
+            (Some(version), _) => At::NotOlderThan(version),
+        };
+        Ok(Self { at, limit, after: None })
+    }
+}
+
+fn check_match(query: &Query, matching: &str, token: &str) -> Result<(), Status> {
+    let mut causes = Causes::default();
+    let version = query.text("resourceVersion");
+    if !matching.is_empty() {
+        let field = "resourceVersionMatch";
+        if version.is_empty() {
+            causes.forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+        }
+        if !token.is_empty() {
+            causes.forbidden(field, "resourceVersionMatch is forbidden when continue is provided");
+        }
+        if !matches!(matching, "Exact" | "NotOlderThan") {
+            causes.not_supported(field, &matching.into(), &["Exact", "NotOlderThan", ""]);
+        }
+        if matching == "Exact" && version == "0" {
+            causes.forbidden(field, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+        }
+    }
+    if query.get("sendInitialEvents").is_some() {
+        causes.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list");
+    }
+    if causes.is_empty() { Ok(()) } else { Err(Status::invalid("meta.k8s.io", "ListOptions", "", causes)) }
+}
+
+/// resourceVersion of a query; `None` where it is empty.
+pub(crate) fn parse_version(text: &str) -> Result<Option<Version>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse()
+        .map(Some)
+        .map_err(|_| Status::new(Reason::BadRequest, format!("Invalid value: {text:?}: invalid resource version")))
+}
+
+/// Reads a page.
+pub(crate) async fn list(topology: &Topology, scope: &Scope, options: &ListOptions) -> Result<Listed, Status> {
+    let request = |at| ListRequest {
+        cluster: scope.cluster.clone(),
+        resource: scope.resource.id,
+        namespace: scope.namespace.clone(),
+        selector: scope.selector.clone(),
+        at,
+        after: options.after.clone(),
+        limit: options.limit,
+    };
+    match scope.reach(topology) {
+        Reach::Shard(shard) => {
+            let shard = &topology.shards()[shard];
+            let at = match options.at {
+                At::Latest => None,
+                At::NotOlderThan(version) if shard.clock() >= version => None,
+                // Another shard has released it, perhaps: then this one may be moved there.
+                At::NotOlderThan(version) => Some(released(topology, version).await?),
+                At::Exactly(version) => Some(exactly(topology, version).await?),
+            };
+            let ListPage { version, objects, remaining } = shard.list(request(at)).await?;
+            Ok(Listed { version, objects, remaining })
+        }
+        Reach::Everywhere => {
+            let at = match options.at {
+                At::Latest => newest(topology.shards()),
+                At::NotOlderThan(version) => released(topology, version).await?,
+                At::Exactly(version) => exactly(topology, version).await?,
+            };
+            let pages = topology.shards().iter().map(|shard| shard.list(request(Some(at))));
+            Ok(merge(at, try_join_all(pages).await?, options.limit))
+        }
+    }
+}
+
+/// The highest of all shards' clocks.
+pub(crate) fn newest(shards: &[Arc<dyn ShardService>]) -> Version {
+    shards.iter().map(|shard| shard.clock()).max().unwrap_or_default()
+}
+
+/// Waits until some shard's clock has passed `version`: clients move no clock. Returns the highest then.
+pub(crate) async fn released(topology: &Topology, version: Version) -> Result<Version, Status> {
+    let wait = async {
+        loop {
+            let newest = newest(topology.shards());
+            if newest >= version {
+                return newest;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(VERSION_WAIT, wait)
+        .await
+        .map_err(|_| Status::version_too_large(version, newest(topology.shards())))
+}
+
+async fn exactly(topology: &Topology, version: Version) -> Result<Version, Status> {
+    released(topology, version).await.map(|_| version)
+}
+
+/// Pages of one version in key order: each is, and all together come out so.
+fn merge(version: Version, pages: Vec<ListPage>, limit: usize) -> Listed {
+    let mut remaining: usize = pages.iter().map(|page| page.remaining).sum();
+    let mut objects: Vec<Arc<Object>> = Vec::with_capacity(pages.iter().map(|page| page.objects.len()).sum());
+    pages.into_iter().for_each(|page| objects.extend(page.objects));
+    // The standard library's stable sort finds the runs and merges them.
+    objects.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    if objects.len() > limit {
+        remaining += objects.len() - limit;
+        objects.truncate(limit);
+    }
+    Listed { version, objects, remaining }
+}

@@ -1,0 +1,109 @@
+//! What the gateway counts, under the reference's names.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// What a request was. Cardinality is bounded: only what the registry knows gets a resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RequestLabels {
+    pub(crate) verb: &'static str,
+    pub(crate) group: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) resource: &'static str,
+    pub(crate) subresource: &'static str,
+    pub(crate) scope: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct CodeLabels {
+    pub(crate) verb: &'static str,
+    pub(crate) group: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) resource: &'static str,
+    pub(crate) subresource: &'static str,
+    pub(crate) scope: &'static str,
+    pub(crate) code: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct KindLabels {
+    pub(crate) request_kind: &'static str,
+}
+
+/// `group`, `version` and `resource` of watches.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ResourceLabels {
+    pub(crate) group: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) resource: &'static str,
+}
+
+type Durations = Family<RequestLabels, Histogram, fn() -> Histogram>;
+
+/// The gateway's metrics.
+pub(crate) struct Metrics {
+    requests: Family<CodeLabels, Counter>,
+    durations: Durations,
+    pub(crate) inflight: Family<KindLabels, Gauge>,
+    pub(crate) longrunning: Family<RequestLabels, Gauge>,
+    pub(crate) watchers: Family<ResourceLabels, Gauge>,
+    pub(crate) watch_events: Family<ResourceLabels, Counter>,
+    pub(crate) slow_watchers: Family<ResourceLabels, Counter>,
+    pub(crate) connections: Gauge,
+    pub(crate) handshake_errors: Counter,
+}
+
+const BUCKETS: [f64; 23] = [
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
+    45.0, 60.0,
+];
+
+impl Metrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            inflight: Family::default(),
+            longrunning: Family::default(),
+            watchers: Family::default(),
+            watch_events: Family::default(),
+            slow_watchers: Family::default(),
+            connections: Gauge::default(),
+            handshake_errors: Counter::default(),
+        };
+        let help = "Requests by verb, resource, scope and code";
+        registry.register("apiserver_request", help, metrics.requests.clone());
+        let help = "Response latency by verb, resource and scope, watches and logs excepted";
+        registry.register("apiserver_request_duration_seconds", help, metrics.durations.clone());
+        let help = "Requests that are being executed, by kind";
+        registry.register("apiserver_current_inflight_requests", help, metrics.inflight.clone());
+        let help = "Watches and log streams that are open";
+        registry.register("apiserver_longrunning_requests", help, metrics.longrunning.clone());
+        let help = "Watchers that are registered, by resource";
+        registry.register("apiserver_registered_watchers", help, metrics.watchers.clone());
+        let help = "Events sent to watchers";
+        registry.register("apiserver_watch_events", help, metrics.watch_events.clone());
+        let help = "Watches closed because their client did not keep up";
+        registry.register("apiserver_terminated_watchers", help, metrics.slow_watchers.clone());
+        registry.register("apiserver_connections", "Connections that are open", metrics.connections.clone());
+        let help = "TLS handshakes that failed";
+        registry.register("apiserver_tls_handshake_errors", help, metrics.handshake_errors.clone());
+        metrics
+    }
+
+    /// Counts an answer. `took` is absent for what lasts as long as the client wants.
+    pub(crate) fn count(&self, labels: &RequestLabels, code: u16, took: Option<Duration>) {
+        let RequestLabels { verb, group, version, resource, subresource, scope } = *labels;
+        let with_code = CodeLabels { verb, group, version, resource, subresource, scope, code };
+        self.requests.get_or_create(&with_code).inc();
+        if let Some(took) = took {
+            self.durations.get_or_create(labels).observe(took.as_secs_f64());
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! A look at a body's metadata, to know where it goes (DESIGN D3), without reading the rest.
+
+use api::Status;
+use api::codec::{self, Format};
+use api::document::Document;
+use api::schema::Shape;
+use serde::Deserialize;
+use smol_str::SmolStr;
+
+/// What routing wants to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Peek {
+    pub(crate) name: SmolStr,
+    pub(crate) generate_name: SmolStr,
+    pub(crate) namespace: SmolStr,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default)]
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    #[serde(default)]
+    name: Option<SmolStr>,
+    #[serde(default)]
+    generate_name: Option<SmolStr>,
+    #[serde(default)]
+    namespace: Option<SmolStr>,
+}
+
+/// Reads the metadata of a body that is to become a document of `shape`. 400 where it is none, with the codec's words.
+pub(crate) fn peek(shape: Shape<'_>, body: &[u8], format: Format) -> Result<Peek, Status> {
+    if format == Format::Json
+        && let Ok(Body { metadata }) = serde_json::from_slice::<Body>(body)
+    {
+        let metadata = metadata.unwrap_or(Metadata { name: None, generate_name: None, namespace: None });
+        return Ok(Peek {
+            name: metadata.name.unwrap_or_default(),
+            generate_name: metadata.generate_name.unwrap_or_default(),
+            namespace: metadata.namespace.unwrap_or_default(),
+        });
+    }
+    // YAML; JSON that is broken, or only odd (a field twice): the codec knows.
+    let decoded = codec::decode(shape, body, format).map_err(|malformed| Status::bad_request(malformed.message))?;
+    Ok(Peek {
+        name: decoded.value.name().into(),
+        generate_name: decoded.value.text(&["metadata", "generateName"]).into(),
+        namespace: decoded.value.namespace().into(),
+    })
+}

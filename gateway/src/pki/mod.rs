@@ -1,0 +1,147 @@
+//! The cluster's own CA and the certificates that it signs, made on first start and kept in one directory.
+//!
+//! Keys are P-256; files have mode 0600, the directory 0700 (DESIGN D12). A file is written beside its place and renamed,
+//! so that a crash leaves the old one or the new one. A certificate is made anew when it is about to expire, when it
+//! lacks a name that it needs, or when it does not belong to its key or CA. Start reading at [`Pki::ensure`].
+
+mod files;
+mod issue;
+
+use std::path::{Path, PathBuf};
+
+use api::ambient::Ambient;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+pub use files::write_private;
+use issue::{Authority, Purpose, Wanted};
+
+use crate::tls::TlsFiles;
+
+/// Why there are no credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum PkiError {
+    /// A file or the directory cannot be read, written or protected.
+    #[error("cannot {action} {path}: {error}")]
+    File {
+        /// `read`, `write`, …
+        action: &'static str,
+        /// Which one.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The CA in the directory cannot be used. It is never replaced by itself: everybody who trusts it would be cut off.
+    #[error("the CA in {path} cannot be used: {reason}")]
+    Authority {
+        /// Which file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A certificate cannot be made.
+    #[error("cannot make a certificate: {0}")]
+    Issue(#[from] rcgen::Error),
+}
+
+/// The credentials of a cluster, on disk.
+#[derive(Clone, Debug)]
+pub struct Pki {
+    directory: PathBuf,
+}
+
+/// Names under which every API server is reached from within its cluster, and from its own machine.
+const SERVER_NAMES: [&str; 9] = [
+    "localhost",
+    "127.0.0.1",
+    "::1",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    // The first address of the default service network: the `kubernetes` Service.
+    "10.96.0.1",
+    "shardplane",
+];
+
+impl Pki {
+    /// Makes what is missing or unusable in `directory`. `reached_at` are more names and addresses of the gateway: what
+    /// it listens on, the machine's name. Unspecified addresses (`0.0.0.0`) in it are left out.
+    pub fn ensure(directory: &Path, reached_at: &[String], ambient: &Ambient) -> Result<Self, PkiError> {
+        files::protect_directory(directory)?;
+        let authority = Authority::ensure(directory, ambient)?;
+        let mut server: Vec<String> = SERVER_NAMES.map(str::to_owned).into();
+        let unspecified = |name: &str| name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+        for name in reached_at.iter().filter(|name| !name.is_empty() && !unspecified(name)) {
+            if !server.contains(name) {
+                server.push(name.clone());
+            }
+        }
+        let local = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+        let wanted = [
+            Wanted::new(SERVER, "kube-apiserver", &[], Purpose::Server, server),
+            Wanted::new(ADMIN, "kubernetes-admin", &["system:masters"], Purpose::Client, Vec::new()),
+            Wanted::new(KUBELET_CLIENT, "kube-apiserver-kubelet-client", &[], Purpose::Client, Vec::new()),
+            Wanted::new(FLEET, "shardplane-fleet", &[], Purpose::Server, local),
+        ];
+        for wanted in &wanted {
+            authority.ensure_signed(directory, wanted, ambient)?;
+        }
+        Ok(Self { directory: directory.to_owned() })
+    }
+
+    /// The CA's certificate: clients trust it, and client certificates are signed by it.
+    pub fn ca(&self) -> PathBuf {
+        files::certificate(&self.directory, issue::CA)
+    }
+
+    /// What the gateway serves with.
+    pub fn server(&self) -> TlsFiles {
+        self.pair(SERVER)
+    }
+
+    /// With which the gateway shows kubelets who it is.
+    pub fn kubelet_client(&self) -> TlsFiles {
+        self.pair(KUBELET_CLIENT)
+    }
+
+    /// What the simulated fleet serves logs with.
+    pub fn fleet(&self) -> TlsFiles {
+        self.pair(FLEET)
+    }
+
+    /// The administrator's client certificate (`system:masters`).
+    pub fn admin(&self) -> TlsFiles {
+        self.pair(ADMIN)
+    }
+
+    fn pair(&self, name: &str) -> TlsFiles {
+        TlsFiles { certificate: files::certificate(&self.directory, name), key: files::key(&self.directory, name) }
+    }
+
+    /// A kubeconfig for the administrator, with everything in it. It holds a key: write it with [`write_private`].
+    pub fn kubeconfig(&self, server_url: &str) -> Result<String, PkiError> {
+        let data = |path: &Path| files::read(path).map(|text| BASE64_STANDARD.encode(text));
+        let admin = self.admin();
+        let (ca, certificate, key) = (data(&self.ca())?, data(&admin.certificate)?, data(&admin.key)?);
+        Ok(format!(
+            "apiVersion: v1\n\
+             kind: Config\n\
+             clusters:\n\
+             - name: shardplane\n  cluster:\n    server: {server_url}\n    certificate-authority-data: {ca}\n\
+             users:\n\
+             - name: kubernetes-admin\n  user:\n    client-certificate-data: {certificate}\n    client-key-data: {key}\n\
+             contexts:\n\
+             - name: shardplane\n  context:\n    cluster: shardplane\n    user: kubernetes-admin\n\
+             current-context: shardplane\n"
+        ))
+    }
+}
+
+const SERVER: &str = "apiserver";
+const ADMIN: &str = "admin";
+const KUBELET_CLIENT: &str = "apiserver-kubelet-client";
+const FLEET: &str = "fleet";
+
+#[cfg(test)]
+mod tests;

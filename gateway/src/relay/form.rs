@@ -1,0 +1,105 @@
+//! What is sent for an event: made when first asked for, shared by every watcher that waits for it (DESIGN D2).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use api::{Object, Resource};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use shards::service::Event;
+
+use crate::render;
+
+/// What a watcher is told about an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The object is new, or has come into the selector.
+    Added,
+    /// It was there before.
+    Modified,
+    /// It is gone.
+    Deleted,
+    /// It is there, but has left the selector: told as DELETED, with its previous state at the new version.
+    Left,
+}
+
+impl Change {
+    /// `type` of the watch event.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted | Self::Left => "DELETED",
+        }
+    }
+}
+
+/// In which shape objects are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// As they are.
+    Object,
+    /// metav1.PartialObjectMetadata
+    Metadata,
+}
+
+/// Which bytes of an event are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FormKey {
+    pub(crate) change: Change,
+    /// Index into `Resource::served`.
+    pub(crate) served: usize,
+    pub(crate) shape: Shape,
+}
+
+/// One event in one form. Lives as long as somebody has yet to send it.
+#[derive(Debug)]
+pub(crate) struct Form {
+    pub(crate) event: Arc<Event>,
+    pub(crate) key: FormKey,
+    bytes: OnceLock<Bytes>,
+}
+
+impl Form {
+    /// The line of the stream. `encodings` counts how often one was made.
+    pub(crate) fn bytes(&self, resource: &Resource, encodings: &AtomicU64) -> &Bytes {
+        self.bytes.get_or_init(|| {
+            encodings.fetch_add(1, Ordering::Relaxed);
+            let served = &resource.served[self.key.served];
+            render::event(self.key.change.name(), served, &self.object(), self.key.shape)
+        })
+    }
+
+    /// The object that the event shows.
+    pub(crate) fn object(&self) -> Arc<Object> {
+        match (self.key.change, &self.event.old) {
+            (Change::Left, Some(old)) => Arc::new(old.at_version(self.event.version)),
+            _ => self.event.object.clone(),
+        }
+    }
+}
+
+/// An event in a relay's rings. It remembers its forms only as long as somebody else holds them, so that the rings cost
+/// pointers and laggards still share.
+#[derive(Debug)]
+pub(crate) struct Relayed {
+    pub(crate) event: Arc<Event>,
+    forms: Mutex<Vec<(FormKey, Weak<Form>)>>,
+}
+
+impl Relayed {
+    pub(crate) fn new(event: Arc<Event>) -> Self {
+        Self { event, forms: Mutex::new(Vec::new()) }
+    }
+
+    pub(crate) fn form(&self, key: FormKey) -> Arc<Form> {
+        let mut forms = self.forms.lock();
+        if let Some(form) = forms.iter().find(|(have, _)| *have == key).and_then(|(_, form)| form.upgrade()) {
+            return form;
+        }
+        forms.retain(|(_, form)| form.strong_count() > 0);
+        let form = Arc::new(Form { event: self.event.clone(), key, bytes: OnceLock::new() });
+        forms.push((key, Arc::downgrade(&form)));
+        form
+    }
+}

@@ -1,0 +1,129 @@
+//! APIGroupList, APIGroup and APIResourceList.
+
+use api::resource::{Resource, Served};
+use api::{Registry, Value};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use ring::digest::{SHA256, digest};
+use serde_json::json;
+
+/// A named group and its versions, the preferred one first.
+pub(super) struct Group {
+    pub(super) name: &'static str,
+    pub(super) versions: Vec<&'static str>,
+}
+
+impl Group {
+    /// As metav1.APIGroup; alone or within a list.
+    pub(super) fn to_value(&self, alone: bool) -> Value {
+        let version = |version: &str| json!({ "groupVersion": format!("{}/{version}", self.name), "version": version });
+        let versions: Vec<Value> = self.versions.iter().map(|v| version(v)).collect();
+        let mut value = json!({ "name": self.name, "versions": versions, "preferredVersion": versions[0] });
+        if alone {
+            value["kind"] = json!("APIGroup");
+            value["apiVersion"] = json!("v1");
+        }
+        value
+    }
+}
+
+/// The named groups, in order of their names.
+pub(super) fn groups_of(registry: &Registry) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let all = registry.iter().flat_map(|resource| &resource.served);
+    for Served { group, version, .. } in all.filter(|served| !served.group.is_empty()) {
+        match groups.iter_mut().find(|have| have.name == *group) {
+            Some(have) if have.versions.contains(version) => {}
+            Some(have) => have.versions.push(version),
+            None => groups.push(Group { name: group, versions: vec![version] }),
+        }
+    }
+    groups.sort_by_key(|group| group.name);
+    for group in &mut groups {
+        group.versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
+    }
+    groups
+}
+
+/// Released before beta before alpha, each by number: version.CompareKubeAwareVersionStrings.
+pub(super) fn priority(version: &str) -> (u8, u32, u32) {
+    let number = |text: &str| text.parse().unwrap_or(0);
+    let rest = version.trim_start_matches('v');
+    if let Some((major, minor)) = rest.split_once("beta") {
+        (1, number(major), number(minor))
+    } else if let Some((major, minor)) = rest.split_once("alpha") {
+        (0, number(major), number(minor))
+    } else {
+        (2, number(rest), 0)
+    }
+}
+
+pub(super) fn group_list(registry: &Registry) -> Value {
+    let groups: Vec<Value> = groups_of(registry).iter().map(|group| group.to_value(false)).collect();
+    json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
+}
+
+/// `None` where nothing is served under that version.
+pub(super) fn resource_list(registry: &Registry, group: &str, version: &str) -> Option<Value> {
+    let served = registry.iter().filter_map(|resource| {
+        let served = resource.served.iter().find(|served| served.group == group && served.version == version)?;
+        Some((resource, served))
+    });
+    let mut rows: Vec<Value> = served.flat_map(|(resource, served)| rows_of(resource, served)).collect();
+    rows.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let list = json!({
+        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows,
+    });
+    (!list["resources"].as_array()?.is_empty()).then_some(list)
+}
+
+fn rows_of(resource: &Resource, served: &Served) -> Vec<Value> {
+    let mut row = json!({
+        "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
+        "kind": resource.kind, "verbs": served.verbs,
+    });
+    if !resource.short_names.is_empty() {
+        row["shortNames"] = json!(resource.short_names);
+    }
+    if !resource.categories.is_empty() {
+        row["categories"] = json!(resource.categories);
+    }
+    // Virtual resources, which are only created or shown, are not stored.
+    if served.verbs.contains(&"watch") {
+        row["storageVersionHash"] = json!(storage_hash(resource));
+    }
+    let subresources = served.subresources.iter().map(|sub| {
+        let mut row = json!({
+            "name": format!("{}/{}", resource.plural, sub.name), "singularName": "",
+            "namespaced": resource.namespaced, "kind": sub.kind, "verbs": sub.verbs,
+        });
+        if (sub.group, sub.version) != (served.group, served.version) && !sub.version.is_empty() {
+            if !sub.group.is_empty() {
+                row["group"] = json!(sub.group);
+            }
+            row["version"] = json!(sub.version);
+        }
+        row
+    });
+    std::iter::once(row).chain(subresources).collect()
+}
+
+/// Names the stored version, as discovery.StorageVersionHash does.
+fn storage_hash(resource: &Resource) -> String {
+    let stored = &resource.served[0];
+    let text = format!("{}/{}/{}", stored.group, stored.version, resource.kind);
+    BASE64_STANDARD.encode(&digest(&SHA256, text.as_bytes()).as_ref()[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_come_best_first() {
+        let mut versions = ["v1alpha1", "v2beta1", "v1", "v2", "v1beta2", "v1beta1", "v10"];
+        versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
+        assert_eq!(versions, ["v10", "v2", "v1", "v2beta1", "v1beta2", "v1beta1", "v1alpha1"]);
+    }
+}

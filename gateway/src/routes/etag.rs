@@ -1,0 +1,38 @@
+//! Documents that clients may keep: ETag and If-None-Match.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use ring::digest::{SHA512, digest};
+
+/// A finished document and the hash that names its contents.
+#[derive(Clone, Debug)]
+pub(super) struct Tagged {
+    pub(super) text: Bytes,
+    /// SHA-512, hexadecimal in upper case.
+    pub(super) hash: String,
+}
+
+impl Tagged {
+    pub(super) fn new(text: Bytes) -> Self {
+        let hash = digest(&SHA512, &text);
+        Self { hash: hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect(), text }
+    }
+
+    /// The document, or 304 where the client has it.
+    pub(super) fn answer(&self, headers: &HeaderMap, content_type: &'static str) -> Response<Body> {
+        let tag = format!("\"{}\"", self.hash);
+        let known = headers.get(IF_NONE_MATCH).is_some_and(|have| have.as_bytes() == tag.as_bytes());
+        let mut response = Response::new(if known { Body::empty() } else { Body::from(self.text.clone()) });
+        if known {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        }
+        let headers = response.headers_mut();
+        headers.insert(ETAG, HeaderValue::from_str(&tag).expect("hexadecimal digits in quotes"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(VARY, HeaderValue::from_static("Accept"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
+        response
+    }
+}

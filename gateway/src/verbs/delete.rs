@@ -1,0 +1,28 @@
+//! delete
+
+use api::Status;
+use axum::body::Body;
+use bytes::Bytes;
+use http::Response;
+use shards::service::{DeleteOptions, Verb};
+
+use super::Call;
+use crate::options::delete_options;
+
+pub(super) async fn serve(call: Call, body: Body) -> Result<Response<Body>, Status> {
+    let output = call.output()?;
+    let body = call.read(body).await?;
+    let options = read_options(&call, &body)?;
+    let answer = call.execute(call.info.name.clone(), Verb::Delete { options }).await?;
+    Ok(call.render(answer, output))
+}
+
+/// DeleteOptions, from the body where there is one.
+pub(super) fn read_options(call: &Call, body: &Bytes) -> Result<DeleteOptions, Status> {
+    if !body.is_empty() && call.format()? != api::codec::Format::Json {
+        let message =
+            "the body of the request was in an unknown format - accepted media types include: application/json";
+        return Err(Status::new(api::status::Reason::UnsupportedMediaType, message));
+    }
+    delete_options(body, &call.info.query)
+}
