@@ -30,7 +30,8 @@ pub struct Bootstrap {
     pub ambient: Ambient,
     /// Where ClusterIPs come from; its first address is the API's.
     pub service_cidr: Ipv4Net,
-    /// Where the API listens: the endpoint behind that address.
+    /// Where the API listens: the endpoint behind that address. A loopback address is nobody else's to reach, and no
+    /// endpoint can have one: the Service then has none.
     pub advertise: (Ipv4Addr, u16),
 }
 
@@ -72,13 +73,17 @@ pub async fn bootstrap(topology: &Topology, options: &Bootstrap) -> Result<(), S
         },
     });
     ensure(topology, options, "services", "default", "kubernetes", service).await?;
+    let (address, port) = options.advertise;
+    let endpoint = json!({"addresses": [address.to_string()], "conditions": {"ready": true}});
+    let endpoints: Vec<Value> =
+        (!address.is_loopback() && !address.is_unspecified()).then_some(endpoint).into_iter().collect();
     let slice = json!({
         "metadata": {
             "name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"},
         },
         "addressType": "IPv4",
-        "endpoints": [{"addresses": [options.advertise.0.to_string()], "conditions": {"ready": true}}],
-        "ports": [{"name": "https", "port": options.advertise.1, "protocol": "TCP"}],
+        "endpoints": endpoints,
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
     });
     ensure(topology, options, "endpointslices.discovery.k8s.io", "default", "kubernetes", slice).await
 }

@@ -22,6 +22,8 @@ mod recent;
 mod sequencer;
 mod subresources;
 mod table;
+#[cfg(test)]
+mod tests;
 mod verbs;
 mod watch;
 

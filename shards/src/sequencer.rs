@@ -407,11 +407,11 @@ impl Sequencer {
         self.inner.lock().refuse_when_lost()
     }
 
-    /// Whether nothing is pending.
+    /// Whether no write is pending.
     #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
         let inner = self.inner.lock();
-        inner.overlay.is_empty() && inner.in_flight.is_none() && inner.open.is_empty()
+        inner.overlay.is_empty() && inner.open.writes.is_empty()
     }
 }
 

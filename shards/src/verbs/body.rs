@@ -54,6 +54,8 @@ impl Call<'_> {
         if let Some(convert) = &self.served.convert {
             (convert.to_stored)(&mut value);
         }
+        // Some defaults depend on the name.
+        self.match_path(&mut value)?;
         self.resource.strategy.default(&mut value);
         Ok(value)
     }

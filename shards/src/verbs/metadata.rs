@@ -11,7 +11,6 @@ const SYSTEM: [&str; 5] = ["creationTimestamp", "deletionTimestamp", "deletionGr
 impl Call<'_> {
     /// Gives a new object what only the server sets.
     pub(crate) fn fill_metadata(&self, document: &mut Value, uid: &str) -> Result<(), Status> {
-        self.match_path(document)?;
         if !document.text(&["metadata", "resourceVersion"]).is_empty() {
             // The reference answers a 500 with these words; it is the client's mistake.
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));

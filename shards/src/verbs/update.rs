@@ -128,7 +128,6 @@ pub(crate) fn decide(
     let old = object.document();
     replacement.warnings.clear();
     let mut document = (replacement.replace)(&object, &old, &mut replacement.warnings)?;
-    call.match_path(&mut document)?;
     call.check_preconditions(&document, &object, old.uid())?;
     call.keep_metadata(&mut document, &old);
     let strategy = call.resource.strategy;

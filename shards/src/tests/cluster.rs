@@ -1,0 +1,302 @@
+//! Shards of one process over one store, and short ways to ask them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use api::ambient::{Ambient, Clock, Entropy};
+use api::builtin::{RuntimeConfig, registry};
+use api::resource::{Registry, Resource};
+use api::selector::Selector;
+use api::slot::{SLOTS, Slot};
+use api::version::EPOCH_UNIX_MICROS;
+use api::{Object, Status, Value, Version};
+use bytes::Bytes;
+use smol_str::SmolStr;
+use tokio_util::sync::CancellationToken;
+
+use super::faulty::FaultyStore;
+use crate::bootstrap::{Bootstrap, bootstrap};
+use crate::service::*;
+use crate::{Shard, ShardConfig, ShardMetrics, ShardOptions};
+
+/// Time that follows tokio's, so that a paused test is fast and repeatable.
+struct TokioClock(tokio::time::Instant);
+
+impl Clock for TokioClock {
+    fn wall_micros(&self) -> i64 {
+        EPOCH_UNIX_MICROS + 50_000_000_000_000 + self.0.elapsed().as_micros() as i64
+    }
+
+    fn boot(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// SplitMix64.
+pub(super) struct Seeded(AtomicU64);
+
+impl Seeded {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+
+    /// Below `bound`.
+    pub(super) fn below(&self, bound: u64) -> u64 {
+        self.next_u64() % bound
+    }
+}
+
+impl Entropy for Seeded {
+    fn next_u64(&self) -> u64 {
+        let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// The seeds of a random test: those given, or the one of `SHARDPLANE_SEED`.
+pub(super) fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("SHARDPLANE_SEED") {
+        Ok(seed) => vec![seed.parse().expect("SHARDPLANE_SEED is a number")],
+        Err(_) => (1..=count).collect(),
+    }
+}
+
+pub(super) struct Cluster {
+    pub(super) store: FaultyStore,
+    pub(super) registry: Arc<Registry>,
+    pub(super) ambient: Ambient,
+    pub(super) topology: Topology,
+    pub(super) shards: Vec<Arc<Shard>>,
+    stop: CancellationToken,
+    running: Vec<tokio::task::JoinHandle<()>>,
+    options: ShardOptions,
+}
+
+pub(super) fn ambient(seed: u64) -> Ambient {
+    Ambient { clock: Arc::new(TokioClock(tokio::time::Instant::now())), entropy: Arc::new(Seeded::new(seed)) }
+}
+
+impl Cluster {
+    /// `count` shards over an empty store, with what every cluster has.
+    pub(super) async fn start(count: usize) -> Self {
+        let mut cluster = Self::bare(count, FaultyStore::default(), ShardOptions::default()).await;
+        cluster.bootstrap().await;
+        cluster
+    }
+
+    /// The same over a store that may hold something, as it is.
+    pub(super) async fn bare(count: usize, store: FaultyStore, options: ShardOptions) -> Self {
+        Self::with(count, store, options, ambient(7)).await
+    }
+
+    async fn with(count: usize, store: FaultyStore, options: ShardOptions, ambient: Ambient) -> Self {
+        let registry = Arc::new(registry(&RuntimeConfig::default()));
+        let mut shards = Vec::new();
+        for ordinal in 0..count {
+            let slots = (0..SLOTS).map(Slot).filter(|slot| usize::from(owner_of(*slot, count)) == ordinal).collect();
+            let config = config(ordinal as u16, slots, &store, &registry, &ambient, &options);
+            shards.push(Shard::open(config).await.expect("the store is fine"));
+        }
+        let services = shards.iter().map(|shard| shard.clone() as Arc<dyn ShardService>).collect();
+        let topology = Topology::new(services);
+        let stop = CancellationToken::new();
+        let mut running = Vec::new();
+        for shard in &shards {
+            shard.connect(topology.clone());
+            let (shard, stop) = (shard.clone(), stop.clone());
+            running.push(tokio::spawn(async move { shard.run(stop).await }));
+        }
+        Self { store, registry, ambient, topology, shards, stop, running, options }
+    }
+
+    pub(super) async fn bootstrap(&mut self) {
+        let options = Bootstrap {
+            cluster: "default".into(),
+            registry: self.registry.clone(),
+            ambient: self.ambient.clone(),
+            service_cidr: self.options.service_cidr,
+            advertise: ([192, 0, 2, 1].into(), 6443),
+        };
+        bootstrap(&self.topology, &options).await.expect("a fresh cluster takes them");
+        for namespace in ["default", "kube-system"] {
+            let account = serde_json::json!({"metadata": {"name": "default", "namespace": namespace}});
+            self.create("serviceaccounts", &account).await.expect("the namespace is there");
+        }
+    }
+
+    /// Stops cleanly and starts again over the same store.
+    pub(super) async fn restart(self) -> Self {
+        let count = self.shards.len();
+        let (store, options, ambient) = (self.store.clone(), self.options.clone(), self.ambient.clone());
+        self.stop().await;
+        Self::with(count, store, options, ambient).await
+    }
+
+    /// Stops without a flush, as a crash does.
+    pub(super) async fn crash(self) -> FaultyStore {
+        self.running.iter().for_each(tokio::task::JoinHandle::abort);
+        self.store
+    }
+
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        for running in self.running {
+            running.await.expect("a shard does not panic");
+        }
+    }
+
+    pub(super) fn resource(&self, id_name: &str) -> &Arc<Resource> {
+        self.registry.named(id_name).unwrap_or_else(|| panic!("{id_name} is a built-in kind"))
+    }
+
+    pub(super) fn request(&self, id_name: &str, namespace: &str, name: &str, verb: Verb) -> Request {
+        let user = UserInfo { name: "tester".to_owned(), ..UserInfo::default() };
+        Request {
+            id: self.ambient.entropy.next_u128(),
+            cluster: "default".into(),
+            resource: self.resource(id_name).id,
+            served: 0,
+            subresource: SmolStr::default(),
+            namespace: namespace.into(),
+            name: name.into(),
+            user: Arc::new(user),
+            verb,
+        }
+    }
+
+    pub(super) async fn send(&self, request: Request) -> Result<Answer, Status> {
+        let resource = self.registry.get(request.resource);
+        let slot = resource.slot(&request.cluster, &request.namespace, &request.name);
+        self.topology.owner(slot).execute(request).await
+    }
+
+    pub(super) async fn create(&self, id_name: &str, body: &Value) -> Result<Arc<Object>, Status> {
+        let (namespace, name) = name_of(body);
+        let verb = Verb::Create {
+            body: bytes(body),
+            format: Format::Json,
+            options: WriteOptions::default(),
+            uid: uuid(&self.ambient),
+        };
+        object(self.send(self.request(id_name, &namespace, &name, verb)).await)
+    }
+
+    pub(super) async fn update(&self, id_name: &str, body: &Value) -> Result<Arc<Object>, Status> {
+        self.update_part(id_name, "", body).await
+    }
+
+    pub(super) async fn update_part(&self, id_name: &str, part: &str, body: &Value) -> Result<Arc<Object>, Status> {
+        let (namespace, name) = name_of(body);
+        let verb = update_verb(&self.ambient, body);
+        let mut request = self.request(id_name, &namespace, &name, verb);
+        request.subresource = part.into();
+        object(self.send(request).await)
+    }
+
+    pub(super) async fn merge(&self, id_name: &str, at: (&str, &str), patch: &Value) -> Result<Arc<Object>, Status> {
+        let verb = Verb::Patch { body: bytes(patch), patch: PatchType::Merge, options: WriteOptions::default() };
+        object(self.send(self.request(id_name, at.0, at.1, verb)).await)
+    }
+
+    pub(super) async fn get(&self, id_name: &str, namespace: &str, name: &str) -> Result<Arc<Object>, Status> {
+        object(self.send(self.request(id_name, namespace, name, Verb::Get { version: None })).await)
+    }
+
+    pub(super) async fn delete(
+        &self,
+        id_name: &str,
+        at: (&str, &str),
+        options: DeleteOptions,
+    ) -> Result<Answer, Status> {
+        self.send(self.request(id_name, at.0, at.1, Verb::Delete { options })).await
+    }
+
+    /// Every object of a namespace (empty: of all), over all shards, in order.
+    pub(super) async fn list(&self, id_name: &str, namespace: &str) -> Vec<Arc<Object>> {
+        let at = self.topology.shards().iter().map(|shard| shard.clock()).max();
+        let mut all = Vec::new();
+        for shard in self.topology.shards() {
+            let mut request = self.list_request(id_name, namespace);
+            request.at = at;
+            all.extend(shard.list(request).await.expect("everybody is there").objects);
+        }
+        all.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        all
+    }
+
+    pub(super) fn list_request(&self, id_name: &str, namespace: &str) -> ListRequest {
+        ListRequest {
+            cluster: "default".into(),
+            resource: self.resource(id_name).id,
+            namespace: namespace.into(),
+            selector: Arc::new(Selector::default()),
+            at: None,
+            after: None,
+            limit: usize::MAX,
+        }
+    }
+
+    /// The shard that owns a namespace's objects.
+    pub(super) fn shard_of(&self, id_name: &str, namespace: &str) -> &Arc<dyn ShardService> {
+        let slot = self.resource(id_name).list_slot("default", namespace).expect("one slot holds them");
+        self.topology.owner(slot)
+    }
+}
+
+pub(super) fn config(
+    ordinal: u16,
+    slots: Vec<Slot>,
+    store: &FaultyStore,
+    registry: &Arc<Registry>,
+    ambient: &Ambient,
+    options: &ShardOptions,
+) -> ShardConfig {
+    ShardConfig {
+        ordinal,
+        slots,
+        clusters: vec!["default".into()],
+        ambient: ambient.clone(),
+        registry: registry.clone(),
+        store: Arc::new(store.clone()),
+        options: options.clone(),
+        metrics: ShardMetrics::default(),
+    }
+}
+
+pub(super) fn update_verb(ambient: &Ambient, body: &Value) -> Verb {
+    Verb::Update { body: bytes(body), format: Format::Json, options: WriteOptions::default(), uid: uuid(ambient) }
+}
+
+pub(super) fn bytes(body: &Value) -> Bytes {
+    Bytes::from(body.to_string())
+}
+
+fn uuid(ambient: &Ambient) -> String {
+    uuid::Builder::from_random_bytes(ambient.entropy.next_u128().to_be_bytes()).into_uuid().to_string()
+}
+
+fn name_of(body: &Value) -> (String, String) {
+    let text = |field: &str| body["metadata"][field].as_str().unwrap_or_default().to_owned();
+    (text("namespace"), text("name"))
+}
+
+pub(super) fn object(answer: Result<Answer, Status>) -> Result<Arc<Object>, Status> {
+    match answer?.outcome {
+        Outcome::Object(object) => Ok(object),
+        Outcome::Document(document) => panic!("an object was expected, not {document}"),
+    }
+}
+
+pub(super) fn document(answer: Result<Answer, Status>) -> Value {
+    match answer.expect("it is allowed").outcome {
+        Outcome::Document(document) => (*document).clone(),
+        Outcome::Object(object) => panic!("a document was expected, not {}", object.name),
+    }
+}
+
+pub(super) fn versions(objects: &[Arc<Object>]) -> Vec<Version> {
+    objects.iter().map(|object| object.version).collect()
+}

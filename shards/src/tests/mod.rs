@@ -1,0 +1,11 @@
+//! Tests of whole shards over a store that may fail. A random one prints its seed and takes one from `SHARDPLANE_SEED`.
+
+mod cluster;
+mod faulty;
+mod lists;
+mod model;
+mod ownership;
+mod pods;
+mod services;
+mod verbs;
+mod watches;
