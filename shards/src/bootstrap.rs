@@ -30,63 +30,80 @@ pub struct Bootstrap {
     pub ambient: Ambient,
     /// Where ClusterIPs come from; its first address is the API's.
     pub service_cidr: Ipv4Net,
-    /// Where the API listens: the endpoint behind that address. A loopback address is nobody else's to reach, and no
-    /// endpoint can have one: the Service then has none.
-    pub advertise: (Ipv4Addr, u16),
+    /// Where others reach the API: the endpoint behind that address. Without one, or with a loopback address, which
+    /// no endpoint may have, the Service has no endpoints.
+    pub advertise: Option<(Ipv4Addr, u16)>,
 }
 
-/// Makes what is missing. The shards must be connected and running. May be called at every start.
-pub async fn bootstrap(topology: &Topology, options: &Bootstrap) -> Result<(), Status> {
-    for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
-        let labels = json!({"kubernetes.io/metadata.name": name});
-        let body = json!({"metadata": {"name": name, "labels": labels}});
-        ensure(topology, options, "namespaces", "", name, body).await?;
-    }
-    let classes = [
-        (
-            "system-cluster-critical",
-            2_000_000_000,
-            "Used for system critical pods that must run in the cluster, but can be \
-          moved to another node if necessary.",
-        ),
-        (
-            "system-node-critical",
-            2_000_001_000,
-            "Used for system critical pods that must not be moved from their current \
-          node.",
-        ),
-    ];
-    for (name, value, description) in classes {
-        let body = json!({"metadata": {"name": name}, "value": value, "description": description});
-        ensure(topology, options, "priorityclasses.scheduling.k8s.io", "", name, body).await?;
-    }
-    let range = json!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [options.service_cidr.to_string()]}});
-    ensure(topology, options, "servicecidrs.networking.k8s.io", "", "kubernetes", range).await?;
-    let labels = json!({"component": "apiserver", "provider": "kubernetes"});
-    let address = Ipv4Addr::from(u32::from(options.service_cidr.network()) + 1).to_string();
-    let service = json!({
-        "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
-        "spec": {
-            "type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "sessionAffinity": "None",
-            "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
-            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": options.advertise.1}],
-        },
-    });
-    ensure(topology, options, "services", "default", "kubernetes", service).await?;
-    let (address, port) = options.advertise;
-    let endpoint = json!({"addresses": [address.to_string()], "conditions": {"ready": true}});
-    let endpoints: Vec<Value> =
-        (!address.is_loopback() && !address.is_unspecified()).then_some(endpoint).into_iter().collect();
-    let slice = json!({
-        "metadata": {
-            "name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"},
-        },
-        "addressType": "IPv4",
-        "endpoints": endpoints,
-        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
-    });
-    ensure(topology, options, "endpointslices.discovery.k8s.io", "default", "kubernetes", slice).await
+/// The port that the API listens on unless it is told otherwise.
+const SECURE_PORT: u16 = 6443;
+
+/// Makes what is missing of a cluster whose API advertises no address. See [`Bootstrap::run`].
+pub async fn bootstrap(
+    topology: &Topology,
+    registry: &Arc<Registry>,
+    ambient: &Ambient,
+    cluster: &str,
+    service_cidr: Ipv4Net,
+) -> Result<(), Status> {
+    let (registry, ambient) = (registry.clone(), ambient.clone());
+    Bootstrap { cluster: cluster.into(), registry, ambient, service_cidr, advertise: None }.run(topology).await
 }
+
+impl Bootstrap {
+    /// Makes what is missing. The shards must be connected and running. May be called at every start.
+    pub async fn run(&self, topology: &Topology) -> Result<(), Status> {
+        for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+            let body = json!({"metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}});
+            ensure(topology, self, "namespaces", "", name, body).await?;
+        }
+        for (name, value, description) in CLASSES {
+            let body = json!({"metadata": {"name": name}, "value": value, "description": description});
+            ensure(topology, self, "priorityclasses.scheduling.k8s.io", "", name, body).await?;
+        }
+        let range = json!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [self.service_cidr.to_string()]}});
+        ensure(topology, self, "servicecidrs.networking.k8s.io", "", "kubernetes", range).await?;
+        ensure(topology, self, "services", "default", "kubernetes", self.service()).await?;
+        ensure(topology, self, "endpointslices.discovery.k8s.io", "default", "kubernetes", self.slice()).await
+    }
+
+    fn port(&self) -> u16 {
+        self.advertise.map_or(SECURE_PORT, |(_, port)| port)
+    }
+
+    fn service(&self) -> Value {
+        let address = Ipv4Addr::from(u32::from(self.service_cidr.network()) + 1).to_string();
+        json!({
+            "metadata": {
+                "name": "kubernetes", "namespace": "default",
+                "labels": {"component": "apiserver", "provider": "kubernetes"},
+            },
+            "spec": {
+                "type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "sessionAffinity": "None",
+                "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
+                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": self.port()}],
+            },
+        })
+    }
+
+    fn slice(&self) -> Value {
+        let reachable = self.advertise.filter(|(address, _)| !address.is_loopback() && !address.is_unspecified());
+        let endpoint = |(address, _): (Ipv4Addr, u16)| json!({"addresses": [address], "conditions": {"ready": true}});
+        json!({
+            "metadata": {
+                "name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"},
+            },
+            "addressType": "IPv4",
+            "endpoints": reachable.map(endpoint).into_iter().collect::<Vec<_>>(),
+            "ports": [{"name": "https", "port": self.port(), "protocol": "TCP"}],
+        })
+    }
+}
+
+const CLASSES: [(&str, i64, &str); 2] = [
+    ("system-cluster-critical", 2_000_000_000, "For pods that the cluster cannot do without, on whichever node."),
+    ("system-node-critical", 2_000_001_000, "For pods that their node cannot do without."),
+];
 
 async fn ensure(
     topology: &Topology,

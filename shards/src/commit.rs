@@ -88,6 +88,7 @@ impl Committer {
             }
             let until = deadline.unwrap_or(now + Duration::from_secs(3600));
             tokio::select! {
+                biased;
                 () = filled => {}
                 () = tokio::time::sleep_until(until) => if deadline.is_some() { return false },
                 () = shutdown.cancelled() => return true,

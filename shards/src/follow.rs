@@ -174,6 +174,7 @@ async fn follow_once(
     let mut probe = tokio::time::interval(PROBE);
     loop {
         tokio::select! {
+            biased;
             delivery = subscription.deliveries.recv() => match delivery {
                 Some(delivery) => apply(shard, mirrors, peer_at, &delivery),
                 None => return Ok(()),

@@ -27,6 +27,7 @@ mod tests;
 mod verbs;
 mod watch;
 
+pub use bootstrap::{Bootstrap, bootstrap};
 pub use commit::Health;
 pub use metrics::ShardMetrics;
 pub use shard::{OpenError, Shard, ShardConfig, ShardOptions};

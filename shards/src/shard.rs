@@ -48,6 +48,10 @@ pub struct ShardOptions {
     pub service_cidr: Ipv4Net,
     /// Where node ports come from.
     pub node_ports: RangeInclusive<u16>,
+    /// Seconds that a Pod stays on a node that is not ready, unless it says otherwise.
+    pub not_ready_toleration_seconds: i64,
+    /// Seconds that a Pod stays on a node that is unreachable, unless it says otherwise.
+    pub unreachable_toleration_seconds: i64,
     /// How old a reservation without its Service must be before it is freed.
     pub repair_after: Duration,
 }
@@ -61,6 +65,8 @@ impl Default for ShardOptions {
             relaxed_flush: Duration::from_millis(200),
             service_cidr: Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 96, 0, 0), 12),
             node_ports: 30_000..=32_767,
+            not_ready_toleration_seconds: 300,
+            unreachable_toleration_seconds: 300,
             repair_after: Duration::from_secs(300),
         }
     }

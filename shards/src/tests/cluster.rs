@@ -16,7 +16,7 @@ use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
 
 use super::faulty::FaultyStore;
-use crate::bootstrap::{Bootstrap, bootstrap};
+use crate::bootstrap::Bootstrap;
 use crate::service::*;
 use crate::{Shard, ShardConfig, ShardMetrics, ShardOptions};
 
@@ -118,9 +118,9 @@ impl Cluster {
             registry: self.registry.clone(),
             ambient: self.ambient.clone(),
             service_cidr: self.options.service_cidr,
-            advertise: ([192, 0, 2, 1].into(), 6443),
+            advertise: Some(([192, 0, 2, 1].into(), 6443)),
         };
-        bootstrap(&self.topology, &options).await.expect("a fresh cluster takes them");
+        options.run(&self.topology).await.expect("a fresh cluster takes them");
         for namespace in ["default", "kube-system"] {
             let account = serde_json::json!({"metadata": {"name": "default", "namespace": namespace}});
             self.create("serviceaccounts", &account).await.expect("the namespace is there");

@@ -44,6 +44,11 @@ impl FaultyStore {
         state.faults.push((at, fault));
     }
 
+    /// No more faults from here on.
+    pub(super) fn heal(&self) {
+        self.state.lock().faults.clear();
+    }
+
     /// Whether an object with these bytes was ever committed.
     pub(super) fn has_committed(&self, key: &Bytes, value: &Bytes) -> bool {
         self.state.lock().committed.contains(&(key.clone(), value.clone()))

@@ -56,6 +56,7 @@ async fn run(seed: u64) {
     for worker in workers {
         worker.await.unwrap();
     }
+    cluster.store.heal();
     let end = cluster.shard_of("configmaps", "default").clock();
     let resource = cluster.resource("configmaps").id;
     cluster.topology.shards()[0].advance("default", resource, end);
