@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use api::ambient::Ambient;
 use client::{Change, Members};
-use hashbrown::HashMap;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use smol_str::SmolStr;
 
+use self::share::Orphans;
 use crate::class::Classes;
 use crate::columns::{Columns, Placed};
 use crate::metrics::{Metrics, Outcome, Sizes};
@@ -81,8 +81,7 @@ pub(crate) struct Engine {
     columns: Columns,
     classes: Classes,
     queue: Queue,
-    /// Bound pods of nodes of this share that are not there (yet), by node.
-    orphans: HashMap<SmolStr, HashMap<SmolStr, Placed>>,
+    orphans: Orphans,
     tellings: VecDeque<Telling>,
     metrics: Arc<Metrics>,
     sizes: Sizes,
@@ -118,16 +117,12 @@ impl Engine {
     fn forget(&mut self, pod: &PodView) {
         self.queue.remove(pod.uid());
         self.columns.release(pod.uid());
-        self.forget_orphan(&pod.node_name, pod.uid());
+        self.orphans.remove(pod.uid());
     }
 
-    fn forget_orphan(&mut self, node: &str, uid: &str) {
-        if let Some(pods) = self.orphans.get_mut(node) {
-            pods.remove(uid);
-            if pods.is_empty() {
-                self.orphans.remove(node);
-            }
-        }
+    /// Whether it takes room on a node of this share, assumed or not, be the node there or not.
+    fn is_placed(&self, uid: &str) -> bool {
+        self.columns.pod(uid).is_some() || self.orphans.contains(uid)
     }
 
     fn apply(&mut self, pod: &Arc<PodView>) {
@@ -139,7 +134,7 @@ impl Engine {
         } else if pod.scheduler_name != self.name || pod.meta.is_deleting() {
             // A binding that is under way still takes its room until it has ended.
             self.queue.remove(pod.uid());
-        } else if self.columns.pod(pod.uid()).is_none() {
+        } else if !self.is_placed(pod.uid()) {
             self.apply_pending(pod);
         } else if let Some(entry) = self.queue.get(pod.uid()) {
             let place = entry.place;
@@ -215,6 +210,10 @@ impl Engine {
 
     fn attempt(&mut self, uid: &SmolStr) -> Option<Binding> {
         let started = self.now();
+        if self.is_placed(uid) {
+            self.queue.remove(uid);
+            return None;
+        }
         let pod = self.queue.get(uid)?.pod.clone();
         let needs = pod.needs.as_ref().expect("a pod without a node has needs");
         let class = self.classes.get(needs, &self.columns);
@@ -250,6 +249,7 @@ impl Engine {
         if self.columns.pod(uid).is_some_and(|placed| placed.is_assumed) {
             self.columns.release(uid);
         }
+        self.orphans.remove_assumed(uid);
         self.queue.failed(uid, now);
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use client::{Change, Members};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use smol_str::SmolStr;
 
 use super::Engine;
@@ -11,6 +11,53 @@ use crate::columns::{Placed, Row};
 use crate::hash;
 use crate::queue::Place;
 use crate::view::{NodeView, PodView};
+
+/// Pods on nodes of this share that are not there (yet, or any more).
+#[derive(Default)]
+pub(super) struct Orphans {
+    pods: HashMap<SmolStr, (SmolStr, Placed)>,
+    by_node: HashMap<SmolStr, HashSet<SmolStr>>,
+}
+
+impl Orphans {
+    pub(super) fn contains(&self, uid: &str) -> bool {
+        self.pods.contains_key(uid)
+    }
+
+    fn insert(&mut self, uid: &SmolStr, node: &SmolStr, placed: Placed) {
+        self.remove(uid);
+        self.pods.insert(uid.clone(), (node.clone(), placed));
+        self.by_node.entry_ref(node).or_default().insert(uid.clone());
+    }
+
+    pub(super) fn remove(&mut self, uid: &str) {
+        let Some((node, _)) = self.pods.remove(uid) else { return };
+        if let Some(uids) = self.by_node.get_mut(&node) {
+            uids.remove(uid);
+            if uids.is_empty() {
+                self.by_node.remove(&node);
+            }
+        }
+    }
+
+    /// Removes a pod whose binding has failed.
+    pub(super) fn remove_assumed(&mut self, uid: &str) {
+        if self.pods.get(uid).is_some_and(|(_, placed)| placed.is_assumed) {
+            self.remove(uid);
+        }
+    }
+
+    /// Takes the pods of a node.
+    fn take(&mut self, node: &str) -> Vec<(SmolStr, Placed)> {
+        let uids = self.by_node.remove(node).unwrap_or_default();
+        uids.into_iter().filter_map(|uid| self.pods.remove(&uid).map(|(_, placed)| (uid, placed))).collect()
+    }
+
+    fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.by_node.retain(|node, _| keep(node));
+        self.pods.retain(|_, (node, _)| keep(node));
+    }
+}
 
 impl Engine {
     pub(super) fn owns(&self, node: &str) -> bool {
@@ -28,16 +75,17 @@ impl Engine {
                 self.add_node(node);
             }
             Change::Deleted(_) => {
-                let pods = self.columns.remove_node(node.name());
-                let bound = pods.into_iter().filter(|(_, placed)| !placed.is_assumed);
-                self.orphans.entry_ref(node.name()).or_default().extend(bound);
+                // It may come back before its pods are gone, and before bindings to it have ended.
+                for (uid, placed) in self.columns.remove_node(node.name()) {
+                    self.orphans.insert(&uid, node.name(), placed);
+                }
             }
         }
     }
 
     fn add_node(&mut self, node: &Arc<NodeView>) -> Row {
         let row = self.columns.upsert_node(node);
-        for (uid, placed) in self.orphans.remove(node.name()).unwrap_or_default() {
+        for (uid, placed) in self.orphans.take(node.name()) {
             self.columns.place(&uid, Placed { row, ..placed });
         }
         row
@@ -47,13 +95,15 @@ impl Engine {
     pub(super) fn apply_bound(&mut self, pod: &Arc<PodView>) {
         let row = self.columns.row(&pod.node_name);
         if let Some(row) = row {
+            self.orphans.remove(pod.uid());
             self.columns.confirm(pod, row);
             return;
         }
         self.columns.release(pod.uid());
+        self.orphans.remove(pod.uid());
         if self.owns(&pod.node_name) {
             let placed = Placed { row: 0, charge: pod.charge.clone(), priority: pod.priority, is_assumed: false };
-            self.orphans.entry_ref(&pod.node_name).or_default().insert(pod.uid().clone(), placed);
+            self.orphans.insert(pod.uid(), &pod.node_name, placed);
         }
     }
 
@@ -65,7 +115,7 @@ impl Engine {
         for name in lost {
             self.columns.remove_node(&name);
         }
-        self.orphans.retain(|name, _| members.owns(hash(name)));
+        self.orphans.retain(|name| members.owns(hash(name)));
         let mut gained = HashSet::new();
         for node in nodes.iter().filter(|node| members.owns(hash(node.name()))) {
             if self.columns.row(node.name()).is_none() {
@@ -76,6 +126,8 @@ impl Engine {
         for pod in pods.iter().filter(|pod| !pod.node_name.is_empty() && !pod.is_terminal) {
             let row = self.columns.row(&pod.node_name);
             if row.is_none() || gained.contains(&pod.node_name) {
+                // Its change may still be on its way here, and it must not be tried meanwhile.
+                self.queue.remove(pod.uid());
                 self.apply_bound(pod);
             }
         }
