@@ -26,6 +26,8 @@ mod request;
 mod routes;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 mod verbs;
 mod watch;

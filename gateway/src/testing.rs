@@ -1,10 +1,29 @@
-//! What this crate's tests share: a clock, randomness, and small shards that a test can pause.
+//! What this crate's tests share: a clock, randomness, real shards over memory whose streams a test can hold up, and
+//! short ways to ask a gateway.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use api::ambient::{Ambient, Clock, Entropy};
+use api::builtin::{RuntimeConfig, registry};
+use api::resource::ResourceId;
+use api::slot::{SLOTS, Slot};
+use api::{Registry, Status, Value, Version};
+use axum::body::{Body, BodyDataStream};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use http::{Method, Request, Response};
+use parking_lot::Mutex;
+use serde_json::json;
+use shards::service::{Answer, ListPage, ListRequest, ShardService, Subscription, Topology, UserInfo, owner_of};
+use shards::{Shard, ShardConfig, ShardMetrics, ShardOptions, bootstrap};
+use store::memory::MemoryStore;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Gateway, GatewayConfig};
 
 /// The machine's clock, moved.
 pub(crate) struct Shifted {
@@ -23,7 +42,7 @@ impl Clock for Shifted {
     }
 }
 
-/// A counter, well mixed.
+/// SplitMix64.
 struct Mixed(AtomicU64);
 
 impl Entropy for Mixed {
@@ -37,4 +56,212 @@ impl Entropy for Mixed {
 
 pub(crate) fn ambient() -> Ambient {
     Ambient { clock: Arc::new(Shifted { by_micros: 0 }), entropy: Arc::new(Mixed(AtomicU64::new(1))) }
+}
+
+/// A shard whose streams can be paused and cut.
+pub(crate) struct Gate {
+    shard: Arc<Shard>,
+    paused: watch::Sender<bool>,
+    cut: Mutex<CancellationToken>,
+}
+
+impl Gate {
+    fn new(shard: Arc<Shard>) -> Self {
+        Self { shard, paused: watch::Sender::new(false), cut: Mutex::default() }
+    }
+
+    pub(crate) fn pause(&self, paused: bool) {
+        self.paused.send_replace(paused);
+    }
+
+    /// Ends every subscription.
+    pub(crate) fn cut(&self) {
+        std::mem::take(&mut *self.cut.lock()).cancel();
+    }
+}
+
+impl ShardService for Gate {
+    fn execute(&self, request: shards::service::Request) -> BoxFuture<'_, Result<Answer, Status>> {
+        self.shard.execute(request)
+    }
+
+    fn clock(&self) -> Version {
+        self.shard.clock()
+    }
+
+    fn list(&self, request: ListRequest) -> BoxFuture<'_, Result<ListPage, Status>> {
+        self.shard.list(request)
+    }
+
+    fn subscribe(&self, cluster: &str, resource: ResourceId, from: Option<Version>) -> Result<Subscription, Status> {
+        let Subscription { from, mut deliveries } = self.shard.subscribe(cluster, resource, from)?;
+        let (sender, receiver) = mpsc::channel(64);
+        let (mut paused, cut) = (self.paused.subscribe(), self.cut.lock().clone());
+        let forward = async move {
+            while let Some(delivery) = deliveries.recv().await {
+                if paused.wait_for(|paused| !paused).await.is_err() || sender.send(delivery).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::spawn(async move { cut.run_until_cancelled(forward).await });
+        Ok(Subscription { from, deliveries: receiver })
+    }
+
+    fn advance(&self, cluster: &str, resource: ResourceId, version: Version) {
+        self.shard.advance(cluster, resource, version);
+    }
+}
+
+/// Shards, and a gateway to them.
+pub(crate) struct Cluster {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) gates: Vec<Arc<Gate>>,
+    pub(crate) registry: Arc<Registry>,
+    stop: CancellationToken,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Cluster {
+    pub(crate) async fn start(shards: usize) -> Self {
+        Self::with(shards, GatewayConfig::default()).await
+    }
+
+    pub(crate) async fn with(count: usize, config: GatewayConfig) -> Self {
+        let (ambient, registry) = (ambient(), Arc::new(registry(&RuntimeConfig::default())));
+        let (store, stop) = (Arc::new(MemoryStore::new()), CancellationToken::new());
+        let mut opened = Vec::new();
+        for ordinal in 0..count {
+            let shard = Shard::open(ShardConfig {
+                ordinal: ordinal as u16,
+                slots: (0..SLOTS).map(Slot).filter(|slot| usize::from(owner_of(*slot, count)) == ordinal).collect(),
+                clusters: vec!["default".into()],
+                ambient: ambient.clone(),
+                registry: registry.clone(),
+                store: store.clone(),
+                options: ShardOptions::default(),
+                metrics: ShardMetrics::default(),
+            });
+            opened.push(shard.await.unwrap());
+        }
+        let gates: Vec<Arc<Gate>> = opened.iter().map(|shard| Arc::new(Gate::new(shard.clone()))).collect();
+        let topology = Topology::new(gates.iter().map(|gate| gate.clone() as Arc<dyn ShardService>).collect());
+        for shard in opened {
+            shard.connect(topology.clone());
+            let stop = stop.clone();
+            tokio::spawn(async move { shard.run(stop).await });
+        }
+        let cidr = ShardOptions::default().service_cidr;
+        bootstrap(&topology, &registry, &ambient, "default", cidr).await.unwrap();
+        let mut metrics = prometheus_client::registry::Registry::default();
+        let gateway = Gateway::new(config, topology, registry.clone(), ambient, &mut metrics);
+        gateway.expose_metrics(Arc::new(metrics));
+        Self { gateway, gates, registry, stop }
+    }
+
+    /// A namespace of that shard, made.
+    pub(crate) async fn namespace_on(&self, shard: usize) -> String {
+        for at in 0.. {
+            let name = format!("on-{shard}-{at}");
+            let slot = api::slot::of_namespace("default", &name);
+            if usize::from(owner_of(slot, self.gates.len())) == shard {
+                self.create("/api/v1/namespaces", &json!({ "metadata": { "name": name } })).await;
+                return name;
+            }
+        }
+        unreachable!("every shard owns some slot")
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Response<Body> {
+        self.gateway.handle(request, Some(Arc::new(master()))).await
+    }
+
+    /// Method, path and body to code and body.
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+        let kind = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let request = Request::builder().method(method).uri(path).header("content-type", kind).body(body).unwrap();
+        read(self.send(request).await).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        self.ask(Method::GET, path, &Value::Null).await
+    }
+
+    pub(crate) async fn create(&self, path: &str, body: &Value) -> Value {
+        let (code, answer) = self.ask(Method::POST, path, body).await;
+        assert_eq!(code, 201, "{answer}");
+        answer
+    }
+
+    pub(crate) async fn config_map(&self, namespace: &str, name: &str) -> Value {
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps");
+        self.create(&path, &json!({ "metadata": { "name": name } })).await
+    }
+
+    /// An open watch; panics unless it starts.
+    pub(crate) async fn watch(&self, path: &str) -> Watch {
+        let response = self.send(Request::get(path).body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), 200, "{path}");
+        Watch { body: response.into_body().into_data_stream(), buffer: Vec::new() }
+    }
+}
+
+pub(crate) fn master() -> UserInfo {
+    UserInfo { name: "admin".into(), groups: vec!["system:masters".into()], ..UserInfo::default() }
+}
+
+pub(crate) async fn read(response: Response<Body>) -> (u16, Value) {
+    let code = response.status().as_u16();
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    (code, serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into()))
+}
+
+pub(crate) fn version_of(object: &Value) -> u64 {
+    object["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
+}
+
+/// Lines of a watch.
+pub(crate) struct Watch {
+    body: BodyDataStream,
+    buffer: Vec<u8>,
+}
+
+impl Watch {
+    /// The next event; `None` at the end of the stream. Panics where neither comes.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        tokio::time::timeout(Duration::from_secs(10), self.read_line()).await.expect("an event, or the end")
+    }
+
+    async fn read_line(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).unwrap());
+            }
+            let piece: Bytes = match self.body.next().await {
+                Some(piece) => piece.unwrap(),
+                None if self.buffer.is_empty() => return None,
+                None => panic!("the stream ended within an event"),
+            };
+            self.buffer.extend_from_slice(&piece);
+        }
+    }
+
+    /// Type, name and version of the next event.
+    pub(crate) async fn event(&mut self) -> (String, String, u64) {
+        let event = self.next().await.expect("another event");
+        let name = event["object"]["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        (event["type"].as_str().unwrap().to_owned(), name, version_of(&event["object"]))
+    }
+
+    /// Whether nothing comes for a moment.
+    pub(crate) async fn is_quiet(&mut self) -> bool {
+        tokio::time::timeout(Duration::from_millis(200), self.read_line()).await.is_err()
+    }
 }

@@ -82,10 +82,3 @@ fn cost(relayed: &Relayed) -> usize {
     // The event, its pointers and its place in the shard's own ring.
     relayed.event.object.cost() + 128
 }
-
-#[cfg(test)]
-impl Lane {
-    pub(crate) fn len(&self) -> usize {
-        self.ring.len()
-    }
-}

@@ -115,7 +115,7 @@ impl Relays {
         }
     }
 
-    fn relay(&self, cluster: &SmolStr, resource: &Arc<Resource>) -> Arc<Relay> {
+    pub(crate) fn relay(&self, cluster: &SmolStr, resource: &Arc<Resource>) -> Arc<Relay> {
         let key = (cluster.clone(), resource.id);
         let mut relays = self.relays.lock();
         relays.retain(|_, relay| !relay.stop.is_cancelled());

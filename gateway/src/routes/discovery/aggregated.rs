@@ -4,7 +4,7 @@ use api::resource::{Resource, Served};
 use api::{Registry, Value};
 use serde_json::json;
 
-use super::legacy::{Group, groups_of};
+use super::legacy::{Group, groups_of, served_in};
 
 /// The core group alone, or all the others.
 pub(super) fn document(registry: &Registry, core: bool, version: &str) -> Value {
@@ -21,10 +21,7 @@ fn item(registry: &Registry, group: &Group) -> Value {
         .versions
         .iter()
         .map(|version| {
-            let served = registry.iter().filter_map(|resource| {
-                let found = resource.served.iter().find(|s| s.group == group.name && s.version == *version)?;
-                Some((resource, found))
-            });
+            let served = registry.iter().filter_map(|r| Some((r, served_in(r, group.name, version)?)));
             let mut resources: Vec<Value> = served.map(|(resource, served)| row(resource, served)).collect();
             resources.sort_by(|a, b| a["resource"].as_str().cmp(&b["resource"].as_str()));
             json!({ "version": version, "freshness": "Current", "resources": resources })

@@ -31,7 +31,7 @@ impl Group {
 pub(super) fn groups_of(registry: &Registry) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let all = registry.iter().flat_map(|resource| &resource.served);
-    for Served { group, version, .. } in all.filter(|served| !served.group.is_empty()) {
+    for Served { group, version, .. } in all.filter(|served| served.is_public() && !served.group.is_empty()) {
         match groups.iter_mut().find(|have| have.name == *group) {
             Some(have) if have.versions.contains(version) => {}
             Some(have) => have.versions.push(version),
@@ -65,10 +65,7 @@ pub(super) fn group_list(registry: &Registry) -> Value {
 
 /// `None` where nothing is served under that version.
 pub(super) fn resource_list(registry: &Registry, group: &str, version: &str) -> Option<Value> {
-    let served = registry.iter().filter_map(|resource| {
-        let served = resource.served.iter().find(|served| served.group == group && served.version == version)?;
-        Some((resource, served))
-    });
+    let served = registry.iter().filter_map(|resource| Some((resource, served_in(resource, group, version)?)));
     let mut rows: Vec<Value> = served.flat_map(|(resource, served)| rows_of(resource, served)).collect();
     rows.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
@@ -76,6 +73,11 @@ pub(super) fn resource_list(registry: &Registry, group: &str, version: &str) -> 
         "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows,
     });
     (!list["resources"].as_array()?.is_empty()).then_some(list)
+}
+
+/// How a resource is served there, if it is.
+pub(super) fn served_in<'a>(resource: &'a Resource, group: &str, version: &str) -> Option<&'a Served> {
+    resource.served.iter().find(|served| served.is_public() && served.group == group && served.version == version)
 }
 
 fn rows_of(resource: &Resource, served: &Served) -> Vec<Value> {

@@ -1,0 +1,6 @@
+//! The gateway over real shards.
+
+mod lists;
+mod paths;
+mod serving;
+mod watches;
