@@ -181,9 +181,12 @@ struct InFlight {
     ticket: Ticket,
 }
 
+/// A pending state (`None`: gone) and the number of its batch.
+type Overlaid = (Option<Arc<Object>>, u64);
+
 struct Inner {
     clock: HybridClock,
-    overlay: HashMap<(TableId, Key), (Option<Arc<Object>>, u64)>,
+    overlay: HashMap<(TableId, Key), Overlaid>,
     open: Pending,
     in_flight: Option<InFlight>,
     /// Watermarks that gateways asked for and that are not true yet.

@@ -1,6 +1,7 @@
 //! Making an object.
 
 use api::document::Document;
+use api::schema::Presence;
 use api::{Status, Value};
 
 use super::{Call, Decision, View, write};
@@ -77,7 +78,7 @@ pub(crate) fn decide(
 ) -> Result<Decision, Status> {
     call.fill_metadata(&mut document, uid)?;
     if call.resource.has_status && !STATUS_FROM_CREATOR.contains(&call.resource.id_name) {
-        document.remove(&["status"]);
+        clear_status(call, &mut document);
     }
     call.resource.strategy.prepare_create(&mut document);
     let mut attributes = Attributes { call, operation: Operation::Create, view, old: None, looked_up };
@@ -87,6 +88,17 @@ pub(crate) fn decide(
     match &view.object {
         None => Ok(Decision::Put { document, code: 201 }),
         Some(existing) => Err(call.already_exists(existing.document().is_deleting())),
+    }
+}
+
+/// A new object has the status of its type's zero value.
+fn clear_status(call: Call<'_>, document: &mut Value) {
+    document.remove(&["status"]);
+    let shape = call.resource.stored_shape();
+    if let Some(field) = shape.field("status").filter(|field| field.presence == Presence::Always)
+        && let Some(zero) = call.resource.schema.zero(&field.of)
+    {
+        document.set(&["status"], zero);
     }
 }
 

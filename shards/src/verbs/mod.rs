@@ -289,10 +289,10 @@ impl<'a> Call<'a> {
 
     /// The stored document as the served version has it, with kind and apiVersion.
     pub(crate) fn served_document(&self, object: &Object) -> Value {
-        self.to_served(object.document())
+        self.as_served(object.document())
     }
 
-    fn to_served(&self, mut document: Value) -> Value {
+    fn as_served(&self, mut document: Value) -> Value {
         if let Some(convert) = &self.served.convert {
             (convert.from_stored)(&mut document);
         }
@@ -349,7 +349,7 @@ impl<'a> Call<'a> {
             // A creation has no version to show.
             (Decision::Put { mut document, code }, None) => {
                 document.remove(&["metadata", "resourceVersion"]);
-                document_answer(code, self.to_served(document))
+                document_answer(code, self.as_served(document))
             }
             (Decision::Remove(Removal::Document(document)), Some(version)) => self.sealed(200, &document, version),
             (Decision::Remove(Removal::LastState), Some(_)) => object_answer(200, base.expect("it has a version")),
