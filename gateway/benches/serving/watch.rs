@@ -1,15 +1,14 @@
 //! Events of 3 kB Pods to 50 watchers of all Pods, each reading in a task of its own.
-#![expect(missing_docs, reason = "criterion's macros make public functions")]
-
-mod fixture;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use http_body_util::BodyExt;
 use tokio::sync::Notify;
+
+use crate::fixture::{Fixture, PODS, fixture};
 
 const WATCHERS: usize = 50;
 const EVENTS: usize = 2_000;
@@ -20,8 +19,8 @@ struct Progress {
     moved: Notify,
 }
 
-async fn open(fixture: &fixture::Fixture, progress: &Arc<Progress>) {
-    let version = fixture::PODS + 1;
+async fn open(fixture: &Fixture, progress: &Arc<Progress>) {
+    let version = PODS + 1;
     let mut body = fixture.get(&format!("/api/v1/pods?watch=1&resourceVersion={version}")).await.into_body();
     let progress = progress.clone();
     tokio::spawn(async move {
@@ -33,7 +32,7 @@ async fn open(fixture: &fixture::Fixture, progress: &Arc<Progress>) {
     });
 }
 
-async fn deliver(fixture: &fixture::Fixture, progress: &Progress, events: &[Arc<shards::service::Event>]) {
+async fn deliver(fixture: &Fixture, progress: &Progress, events: &[Arc<shards::service::Event>]) {
     let goal = progress.events.load(Ordering::Relaxed) + WATCHERS * events.len();
     fixture.shard.publish(events).await;
     while progress.events.load(Ordering::Relaxed) < goal {
@@ -41,9 +40,9 @@ async fn deliver(fixture: &fixture::Fixture, progress: &Progress, events: &[Arc<
     }
 }
 
-fn fan_out(criterion: &mut Criterion) {
+pub(crate) fn fan_out(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
-    let fixture = fixture::fixture();
+    let fixture = fixture();
     let progress = Arc::new(Progress::default());
     runtime.block_on(async {
         for _ in 0..WATCHERS {
@@ -70,6 +69,3 @@ fn fan_out(criterion: &mut Criterion) {
     });
     group.finish();
 }
-
-criterion_group!(benches, fan_out);
-criterion_main!(benches);
