@@ -295,6 +295,57 @@ pub(super) fn too_many(count: usize, most: usize, path: Path<'_>, causes: &mut C
     count > most
 }
 
+/// A complaint about a value that is too large or too private to show (field.OmitValueType).
+pub(super) fn invalid_omitted(path: Path<'_>, words: &str, causes: &mut Causes) {
+    causes.0.push(Cause {
+        reason: "FieldValueInvalid",
+        message: format!("Invalid value: {words}"),
+        field: path.into(),
+    });
+}
+
+/// `example.com/some/path`
+pub(super) fn domain_prefixed_path(value: &str, path: Path<'_>, causes: &mut Causes) {
+    if value.is_empty() {
+        return causes.required(path, "");
+    }
+    match value.split_once('/') {
+        Some((host, rest)) if !host.is_empty() && !rest.is_empty() => {
+            dns_subdomain(host, path, causes);
+            let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"/%-._~!$&'()*+,;=:".contains(&byte);
+            if !rest.bytes().all(legal) {
+                let words = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+                causes.invalid(path, &Value::from(rest), words);
+            }
+        }
+        _ => {
+            let words = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+            causes.invalid(path, &Value::from(value), words);
+        }
+    }
+}
+
+/// A domain of at least three labels.
+pub(super) fn fully_qualified_name(value: &str, path: Path<'_>, causes: &mut Causes) {
+    let wrong = names::is_dns1123_subdomain(value);
+    if value.is_empty() {
+        causes.required(path, "");
+    } else if !wrong.is_empty() {
+        causes.invalid(path, &Value::from(value), &wrong.join(","));
+    } else if value.split('.').count() < 3 {
+        let words = "should be a domain with at least three segments separated by dots";
+        causes.invalid(path, &Value::from(value), words);
+    }
+}
+
+/// A kind or a name that will be part of a URL's path; it must be there.
+pub(super) fn path_segment(object: &Value, key: &str, path: &Path<'_>, causes: &mut Causes) {
+    if required_text(object, key, path, causes) {
+        let value = text(object, key);
+        complain(names::is_path_segment_name(value), value, path.child(key), causes);
+    }
+}
+
 /// Adds an explanation to the last complaint.
 pub(super) fn explain(words: &str, causes: &mut Causes) {
     if let Some(cause) = causes.0.last_mut() {

@@ -36,9 +36,12 @@ pub(super) fn annotations(object: &Value, key: &str, path: &Path<'_>, causes: &m
 
 /// A metav1.LabelSelector, if there is one.
 pub(super) fn selector(object: &Value, key: &str, path: &Path<'_>, causes: &mut Causes) {
-    let selector = field::get(object, key);
-    let path = path.child(key);
-    labels(selector, "matchLabels", &path, causes);
+    selector_itself(field::get(object, key), &path.child(key), causes);
+}
+
+/// The same, for an element of a list.
+pub(super) fn selector_itself(selector: &Value, path: &Path<'_>, causes: &mut Causes) {
+    labels(selector, "matchLabels", path, causes);
     let expressions = path.child("matchExpressions");
     for (at, expression) in field::list(selector, "matchExpressions").iter().enumerate() {
         requirement(expression, &expressions.index(at), causes);

@@ -53,7 +53,7 @@ pub(super) fn is_native(name: &str) -> bool {
 }
 
 /// Whether more may be promised than there is.
-fn is_overcommit_allowed(name: &str) -> bool {
+pub(super) fn is_overcommit_allowed(name: &str) -> bool {
     is_native(name) && !is_huge_page(name)
 }
 
@@ -80,7 +80,8 @@ pub(super) fn name(name: &str, path: Path<'_>, causes: &mut Causes) -> bool {
     causes.0.len() == before
 }
 
-fn container_resource(resource: &str, path: Path<'_>, causes: &mut Causes) {
+/// The name of a resource that a container may ask for.
+pub(super) fn container_resource(resource: &str, path: Path<'_>, causes: &mut Causes) {
     name(resource, path, causes);
     let standard = matches!(resource, "cpu" | "memory" | "ephemeral-storage") || is_huge_page(resource);
     if !resource.contains('/') && !standard {
@@ -132,11 +133,10 @@ pub(super) fn of_container(container: &Value, claims: &BTreeSet<&str>, path: &Pa
     }
 }
 
-/// `spec.overhead`: limits without requests.
-pub(super) fn overhead(spec: &Value, path: &Path<'_>, causes: &mut Causes) {
-    let path = path.child("overhead");
+/// Limits without requests, in a field of its own (`spec.overhead`); complaints call it `limits` all the same.
+pub(super) fn limits(of: &Value, key: &str, path: &Path<'_>, causes: &mut Causes) {
     let limits = path.child("limits");
-    for (resource, value) in field::pairs(spec, "overhead") {
+    for (resource, value) in field::pairs(of, key) {
         container_resource(resource, limits.key(resource), causes);
         amount(resource, value, limits.key(resource), causes);
     }

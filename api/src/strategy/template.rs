@@ -10,9 +10,7 @@ use crate::status::Causes;
 
 /// Defaults of the template in a field.
 pub(super) fn default(of: &mut Value, key: &str) {
-    if let Some(template) = fill::field(of, key) {
-        pod_spec::default(fill::map(template, "spec"));
-    }
+    pod_spec::default(fill::map(fill::map(of, key), "spec"));
 }
 
 /// Every rule of a template.

@@ -82,7 +82,7 @@ pub(super) fn validate(spec: &Value, owner: Owner<'_>, path: &Path<'_>, causes: 
         let choices = &["PreemptLowerPriority", "Never"];
         field::required_choice(spec, "preemptionPolicy", path, choices, causes);
     }
-    resources::overhead(spec, path, causes);
+    resources::limits(spec, "overhead", &path.child("overhead"), causes);
     operating_system(spec, path, causes);
     file_key_volumes(spec, &around.volumes, path, causes);
 }
