@@ -17,6 +17,7 @@ mod admission;
 mod claim;
 mod clock;
 mod follow;
+mod housekeeping;
 mod keys;
 mod recent;
 mod sequencer;

@@ -1,7 +1,7 @@
 //! One shard: the slots it owns, what it keeps of them, and its answers.
 
 use std::ops::{Bound, RangeInclusive};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use api::ambient::Ambient;
@@ -26,7 +26,7 @@ use crate::keys;
 use crate::metrics::{Metrics, ShardMetrics};
 use crate::recent::Recent;
 use crate::sequencer::{Sequencer, TableId};
-use crate::service::{Answer, ListPage, ListRequest, Request, ShardService, Subscription, Topology};
+use crate::service::{Answer, ListPage, ListRequest, Request, ShardService, Subscription, Topology, Verb};
 use crate::table::{Retention, Table};
 use crate::{verbs, watch as watching};
 
@@ -52,6 +52,8 @@ pub struct ShardOptions {
     pub not_ready_toleration_seconds: i64,
     /// Seconds that a Pod stays on a node that is unreachable, unless it says otherwise.
     pub unreachable_toleration_seconds: i64,
+    /// How long an Event is kept after it was last written.
+    pub event_ttl: Duration,
     /// How old a reservation without its Service must be before it is freed.
     pub repair_after: Duration,
 }
@@ -67,6 +69,7 @@ impl Default for ShardOptions {
             node_ports: 30_000..=32_767,
             not_ready_toleration_seconds: 300,
             unreachable_toleration_seconds: 300,
+            event_ttl: Duration::from_secs(3600),
             repair_after: Duration::from_secs(300),
         }
     }
@@ -131,6 +134,7 @@ pub struct Shard {
     recent: Recent,
     topology: OnceLock<Topology>,
     pub(crate) followed: Followed,
+    this: Weak<Shard>,
 }
 
 impl Shard {
@@ -160,7 +164,7 @@ impl Shard {
             health: watch::Sender::new(Health::Serving),
             metrics,
         };
-        Ok(Arc::new(Self {
+        Ok(Arc::new_cyclic(|this| Self {
             ordinal,
             owned,
             followed: Followed::new(&registry, clusters.len(), ambient.clock.clone()),
@@ -173,6 +177,7 @@ impl Shard {
             tables,
             committer,
             topology: OnceLock::new(),
+            this: this.clone(),
         }))
     }
 
@@ -196,27 +201,13 @@ impl Shard {
             commit,
             background.run_until_cancelled(crate::follow::run(self)),
             background.run_until_cancelled(crate::admission::service::repair(self)),
-            background.run_until_cancelled(self.housekeeping()),
+            background.run_until_cancelled(crate::housekeeping::run(self, &self.committer.metrics)),
         );
     }
 
     /// Whether the shard serves; changes at most once, for good.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.committer.health.subscribe()
-    }
-
-    async fn housekeeping(&self) {
-        loop {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            let now = self.sequencer.now();
-            for table in self.tables.iter() {
-                table.expire(now);
-                let count = table.len();
-                if count > 0 {
-                    self.committer.metrics.objects(&table.cluster, table.resource.id_name, count);
-                }
-            }
-        }
     }
 
     /// Every shard, once they are connected.
@@ -264,7 +255,13 @@ impl Shard {
 
 impl ShardService for Shard {
     fn execute(&self, request: Request) -> BoxFuture<'_, Result<Answer, Status>> {
-        verbs::execute(self, request).boxed()
+        if matches!(request.verb, Verb::Get { .. }) {
+            return async move { verbs::get::execute(self, &request).await }.boxed();
+        }
+        let this = self.this.upgrade().expect("somebody calls a method, so it is alive");
+        // A task of its own: who drops the future gives up the answer, not the write.
+        let task = tokio::spawn(async move { verbs::execute(&this, &request).await });
+        task.map(|joined| joined.unwrap_or_else(|error| Err(Status::internal(error)))).boxed()
     }
 
     fn clock(&self) -> Version {

@@ -23,6 +23,9 @@ pub(crate) type Key = (SmolStr, SmolStr);
 /// Deliveries that may wait for one subscriber before it counts as too slow.
 const QUEUE: usize = 1024;
 
+/// Objects of a list that are looked at before others get a turn.
+const PIECE: usize = 4096;
+
 /// How much of the past a table keeps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retention {
@@ -83,6 +86,12 @@ impl Table {
         self.inner.read().objects.len()
     }
 
+    /// Every object that was last written before a version.
+    pub(crate) fn older_than(&self, version: Version) -> Vec<Arc<Object>> {
+        let inner = self.inner.read();
+        inner.objects.values().filter(|object| object.version < version).cloned().collect()
+    }
+
     /// Every object of a namespace, for rules that look across a namespace.
     pub(crate) fn in_namespace(&self, namespace: &str) -> Vec<Arc<Object>> {
         let inner = self.inner.read();
@@ -140,30 +149,18 @@ impl Table {
         Ok(Subscription { from, deliveries })
     }
 
-    /// The state at `at`: the present one, undone by the events since.
+    /// The state at `at`: the present one, undone by the events since. Long lists are read in pieces, all of that one
+    /// state, so that nobody who publishes waits for long.
     pub(crate) fn list(&self, read: &ListRead<'_>) -> Result<ListPage, Status> {
-        let inner = self.inner.read();
-        if read.at < inner.floor {
-            return Err(too_old(read.at, inner.floor));
-        }
-        let start = inner.ring.partition_point(|event| event.version <= read.at);
-        let mut undone: BTreeMap<Key, Option<Arc<Object>>> = BTreeMap::new();
-        for event in inner.ring.range(start..).rev() {
-            let key = (event.object.namespace.clone(), event.object.name.clone());
-            undone.insert(key, event.old.clone());
-        }
         let mut page = Collector { read, objects: Vec::new(), remaining: 0 };
-        let mut past = undone.range::<Key, _>(read.bounds()).peekable();
-        for (key, object) in inner.candidates(&self.resource, read) {
-            while let Some((_, old)) = past.next_if(|(at, _)| *at < key) {
-                page.offer(old.as_ref());
-            }
-            match past.next_if(|(at, _)| *at == key) {
-                Some((_, old)) => page.offer(old.as_ref()),
-                None => page.offer(Some(object)),
+        let mut cursor = read.after.cloned();
+        loop {
+            let piece = ListRead { after: cursor.as_ref(), ..*read };
+            match self.inner.read().collect(&self.resource, &piece, &mut page)? {
+                Some(last) => cursor = Some(last),
+                None => break,
             }
         }
-        past.for_each(|(_, old)| page.offer(old.as_ref()));
         Ok(ListPage { version: read.at, objects: page.objects, remaining: page.remaining })
     }
 
@@ -212,6 +209,7 @@ impl Table {
 }
 
 /// What a list wants from one table.
+#[derive(Clone, Copy)]
 pub(crate) struct ListRead<'a> {
     pub(crate) at: Version,
     pub(crate) namespace: &'a str,
@@ -270,6 +268,41 @@ impl Collector<'_> {
 }
 
 impl Inner {
+    /// Offers a piece of a list to the page; answers the last key of it, if there is more behind.
+    fn collect(
+        &self,
+        resource: &Resource,
+        read: &ListRead<'_>,
+        page: &mut Collector<'_>,
+    ) -> Result<Option<Key>, Status> {
+        if read.at < self.floor {
+            return Err(too_old(read.at, self.floor));
+        }
+        let start = self.ring.partition_point(|event| event.version <= read.at);
+        let mut undone: BTreeMap<Key, Option<Arc<Object>>> = BTreeMap::new();
+        for event in self.ring.range(start..).rev() {
+            let key = (event.object.namespace.clone(), event.object.name.clone());
+            undone.insert(key, event.old.clone());
+        }
+        let mut past = undone.range::<Key, _>(read.bounds()).peekable();
+        let mut last: Option<&Key> = None;
+        for (count, (key, object)) in self.candidates(resource, read).enumerate() {
+            if count == PIECE {
+                return Ok(last.cloned());
+            }
+            while let Some((_, old)) = past.next_if(|(at, _)| *at < key) {
+                page.offer(old.as_ref());
+            }
+            match past.next_if(|(at, _)| *at == key) {
+                Some((_, old)) => page.offer(old.as_ref()),
+                None => page.offer(Some(object)),
+            }
+            last = Some(key);
+        }
+        past.for_each(|(_, old)| page.offer(old.as_ref()));
+        Ok(None)
+    }
+
     fn put(&mut self, resource: &Resource, key: Key, object: Arc<Object>) {
         if let Some(value) = indexed_value(resource, &object) {
             self.index.insert((value, key.clone()), object.clone());

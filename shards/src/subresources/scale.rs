@@ -14,12 +14,17 @@ use crate::verbs::{Call, document_answer, get};
 
 const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 
-/// GET, PUT and PATCH of `scale`.
-pub(crate) async fn scale(call: Call<'_>) -> Result<Answer, Status> {
+/// GET of `scale`.
+pub(crate) fn read(call: Call<'_>) -> Result<Answer, Status> {
+    let paths = call.resource.strategy.scale().ok_or_else(Status::unknown_path)?;
+    get::latest(call).map(|object| document_answer(200, of(paths, &object)))
+}
+
+/// PUT and PATCH of `scale`.
+pub(crate) async fn write(call: Call<'_>) -> Result<Answer, Status> {
     let paths = call.resource.strategy.scale().ok_or_else(Status::unknown_path)?;
     let shape = call.resource.schema.named(SCALE).ok_or_else(Status::unknown_path)?;
     match &call.request.verb {
-        Verb::Get { .. } => get::latest(call).map(|object| document_answer(200, of(paths, &object))),
         Verb::Update { body, format, options, .. } => {
             let mut warnings = Vec::new();
             let wanted = decode_other(shape, "Scale", body, *format, options, &mut warnings)?;

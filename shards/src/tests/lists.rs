@@ -104,3 +104,23 @@ async fn selectors_choose_by_label_field_and_name() {
     assert_eq!(names("app=x", "metadata.name=b").await, "");
     assert_eq!(names("app!=x", "metadata.namespace=default").await, "b");
 }
+
+#[tokio::test(start_paused = true)]
+async fn long_lists_are_read_in_pieces_of_one_state() {
+    let cluster = Cluster::start(1).await;
+    for at in 0..5_000 {
+        let lease = json!({"metadata": {"name": format!("n{at:05}"), "namespace": "kube-node-lease"}});
+        cluster.create("leases.coordination.k8s.io", &lease).await.unwrap();
+    }
+    let shard = &cluster.topology.shards()[0];
+    let request = cluster.list_request("leases.coordination.k8s.io", "kube-node-lease");
+    let before = shard.list(request.clone()).await.unwrap();
+    assert_eq!(before.objects.len(), 5_000);
+    for name in ["n00000", "n04095", "n04096", "n04999"] {
+        let at = ("kube-node-lease", name);
+        cluster.delete("leases.coordination.k8s.io", at, DeleteOptions::default()).await.unwrap();
+    }
+    let again = shard.list(ListRequest { at: Some(before.version), ..request.clone() }).await.unwrap();
+    assert_eq!(versions(&again.objects), versions(&before.objects));
+    assert_eq!(shard.list(request).await.unwrap().objects.len(), 4_996);
+}

@@ -262,6 +262,15 @@ async fn a_lease_needs_a_version_and_may_be_made_by_update() {
     let status = cluster.update("leases.coordination.k8s.io", &lease).await.unwrap_err();
     assert_eq!(status.code(), 422);
     assert!(status.message().ends_with("metadata.resourceVersion: Invalid value: 0: must be specified for an update"));
+    let mut foreign = made.document();
+    foreign["metadata"]["name"] = json!("node-2");
+    assert_eq!(cluster.update("leases.coordination.k8s.io", &foreign).await.unwrap_err().code(), 409, "it had a uid");
+    foreign["metadata"]["uid"] = json!("");
+    cluster.update("leases.coordination.k8s.io", &foreign).await.unwrap();
+    cluster
+        .delete("leases.coordination.k8s.io", ("kube-node-lease", "node-2"), DeleteOptions::default())
+        .await
+        .unwrap();
     let mut renewed = made.document();
     renewed["spec"]["holderIdentity"] = json!("m");
     let renewed = cluster.update("leases.coordination.k8s.io", &renewed).await.unwrap();
@@ -269,4 +278,32 @@ async fn a_lease_needs_a_version_and_may_be_made_by_update() {
     assert_eq!(read.version, renewed.version, "a relaxed write is read back at once");
     let listed = cluster.list("leases.coordination.k8s.io", "kube-node-lease").await;
     assert_eq!(versions(&listed), [renewed.version], "a list waits until it is durable");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_an_answer_does_not_give_up_the_write() {
+    let cluster = Cluster::start(1).await;
+    cluster.store.set_latency(std::time::Duration::from_millis(10));
+    let body = bytes(&config_map("a", "1"));
+    let verb = Verb::Create { body, format: Format::Json, options: WriteOptions::default(), uid: "u".into() };
+    let request = cluster.request("configmaps", "default", "a", verb);
+    let given_up = tokio::time::timeout(std::time::Duration::from_millis(1), cluster.send(request.clone())).await;
+    assert!(given_up.is_err());
+    let again = cluster.send(request).await.unwrap();
+    assert_eq!(again.code, 201, "the same request gets the answer of the first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_go_after_an_hour_without_news() {
+    let cluster = Cluster::start(2).await;
+    for at in 0..10 {
+        let about = json!({"kind": "Pod", "name": "a", "namespace": "default"});
+        let event = json!({"metadata": {"name": format!("e{at}"), "namespace": "default"}, "involvedObject": about});
+        cluster.create("events", &event).await.unwrap();
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(1800)).await;
+    cluster.merge("events", ("default", "e3"), &json!({"count": 2})).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1810)).await;
+    let left = cluster.list("events", "default").await;
+    assert_eq!(left.iter().map(|event| event.name.as_str()).collect::<Vec<_>>(), ["e3"]);
 }

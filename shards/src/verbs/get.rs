@@ -5,11 +5,25 @@ use std::sync::Arc;
 use api::resource::Durability;
 use api::{Object, Status, Version};
 
-use super::{Call, object_answer};
-use crate::service::Answer;
-use crate::verbs::list;
+use super::{Call, list, object_answer};
+use crate::service::{Answer, Request, Verb};
+use crate::shard::Shard;
+use crate::subresources;
 
-pub(super) async fn get(call: Call<'_>, version: Option<Version>) -> Result<Answer, Status> {
+/// A request that reads. See [`crate::service::ShardService::execute`].
+pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, Status> {
+    shard.sequencer.check_serving()?;
+    let call = Call::new(shard, request)?;
+    shard.check_owned(call.slot)?;
+    let Verb::Get { version } = request.verb else { return Err(call.method_not_allowed()) };
+    match &*request.subresource {
+        "" | "status" | "ephemeralcontainers" | "resize" => get(call, version).await,
+        "scale" => subresources::scale::read(call),
+        _ => Err(call.method_not_allowed()),
+    }
+}
+
+async fn get(call: Call<'_>, version: Option<Version>) -> Result<Answer, Status> {
     if let Some(version) = version.filter(|version| !version.is_zero()) {
         // A client's version: it is waited for, and does not move the clock beyond now.
         list::wait_for(call.shard, call.table, version, 0).await?;

@@ -4,6 +4,7 @@ use api::document::Document;
 use api::{Causes, Object, Status, Value, names};
 
 use super::Call;
+use crate::service::Verb;
 
 /// What only the server sets.
 const SYSTEM: [&str; 5] = ["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "uid"];
@@ -11,7 +12,9 @@ const SYSTEM: [&str; 5] = ["creationTimestamp", "deletionTimestamp", "deletionGr
 impl Call<'_> {
     /// Gives a new object what only the server sets.
     pub(crate) fn fill_metadata(&self, document: &mut Value, uid: &str) -> Result<(), Status> {
-        if !document.text(&["metadata", "resourceVersion"]).is_empty() {
+        // An update that creates may name the version of what is gone.
+        let creates = matches!(self.request.verb, Verb::Create { .. });
+        if creates && !document.text(&["metadata", "resourceVersion"]).is_empty() {
             // The reference answers a 500 with these words; it is the client's mistake.
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
         }
@@ -22,6 +25,7 @@ impl Call<'_> {
         drop_unkept(metadata);
         metadata.set(&["creationTimestamp"], self.now());
         metadata.set(&["uid"], uid);
+        metadata.remove(&["resourceVersion"]);
         metadata.remove(&["generation"]);
         if self.resource.generation {
             metadata.set(&["generation"], 1);

@@ -53,12 +53,12 @@ pub(crate) struct Call<'a> {
     pub(crate) slot: Slot,
 }
 
-/// See [`crate::service::ShardService::execute`].
-pub(crate) async fn execute(shard: &Shard, request: Request) -> Result<Answer, Status> {
+/// A request that may write. See [`crate::service::ShardService::execute`].
+pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, Status> {
     shard.sequencer.check_serving()?;
-    let call = Call::new(shard, &request)?;
+    let call = Call::new(shard, request)?;
     shard.check_owned(call.slot)?;
-    if matches!(request.verb, Verb::Get { .. }) || request.id == 0 {
+    if request.id == 0 {
         return dispatch(call).await;
     }
     match shard.recent().begin(request.id) {
@@ -73,26 +73,26 @@ pub(crate) async fn execute(shard: &Shard, request: Request) -> Result<Answer, S
                 Ok(Ok(remembered)) => remembered.clone().expect("waited for it"),
                 _ => return Err(Status::unavailable("the same request was given up elsewhere")),
             };
-            remembered.answer(|table, key, version| shard.table(table).at_version(key, version))
+            remembered.answer(|table, key, version| find(shard, table, key, version))
         }
-        Seen::Was(remembered) => remembered.answer(|table, key, version| {
-            let early = shard.sequencer.newest(table, key).object.filter(|object| object.version == version);
-            early.or_else(|| shard.table(table).at_version(key, version))
-        }),
+        Seen::Was(remembered) => remembered.answer(|table, key, version| find(shard, table, key, version)),
     }
+}
+
+/// An object that was answered before, as long as anybody still knows it.
+fn find(shard: &Shard, table: TableId, key: &Key, version: Version) -> Option<Arc<Object>> {
+    let pending = shard.sequencer.newest(table, key).object.filter(|object| object.version == version);
+    pending.or_else(|| shard.table(table).at_version(key, version))
 }
 
 async fn dispatch(call: Call<'_>) -> Result<Answer, Status> {
     match (&*call.request.subresource, &call.request.verb) {
-        ("" | "status" | "ephemeralcontainers" | "resize", Verb::Get { version }) => get::get(call, *version).await,
         ("", Verb::Create { .. }) => create::create(call).await,
         ("", Verb::Update { .. }) => update::update(call).await,
         ("", Verb::Patch { .. }) => patch::patch(call).await,
         ("", Verb::Delete { options }) => delete::delete(call, options).await,
         ("status", Verb::Update { .. } | Verb::Patch { .. }) => subresources::status::write(call).await,
-        ("scale", Verb::Get { .. } | Verb::Update { .. } | Verb::Patch { .. }) => {
-            subresources::scale::scale(call).await
-        }
+        ("scale", Verb::Update { .. } | Verb::Patch { .. }) => subresources::scale::write(call).await,
         ("binding", Verb::Create { .. }) => subresources::binding::bind(call).await,
         ("eviction", Verb::Create { .. }) => subresources::eviction::evict(call).await,
         ("finalize", Verb::Update { .. }) => subresources::finalize::finalize(call).await,

@@ -82,6 +82,11 @@ pub(super) async fn update(call: Call<'_>) -> Result<Answer, Status> {
 /// Creates by update; `None` when somebody else was faster.
 async fn create_instead(call: Call<'_>) -> Result<Option<Answer>, Status> {
     let Some(new) = NewObject::of(call) else { return Ok(None) };
+    let body = call.decode(new.body, new.format, new.options, &mut Vec::new())?;
+    if !body.uid().is_empty() {
+        let uid = body.uid();
+        return Err(call.conflict(&format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ")));
+    }
     match create::create_with(call, new, new.options.dry_run, &mut |_, _| Ok(())).await {
         Err(status) if status.reason() == api::status::Reason::AlreadyExists => Ok(None),
         other => other.map(Some),

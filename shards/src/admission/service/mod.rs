@@ -2,7 +2,7 @@
 //!
 //! An address is an IPAddress object named like it, a node port an object of the internal resource `nodeports`; whoever
 //! creates it first has it, on whichever shard (DESIGN D3). A reservation whose Service never came, because this process
-//! died in between or because nobody waited for the answer, is freed by [`repair`]. [`plan`] says what a Service needs,
+//! died in between, is freed by [`repair`]. [`plan`] says what a Service needs,
 //! [`reserve`] gets it.
 
 mod plan;
