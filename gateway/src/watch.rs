@@ -110,10 +110,10 @@ impl WatchBody {
         gateway.metrics.watchers.get_or_create(&labels).inc();
         let now = Instant::now();
         let ends = now + self.lasts;
-        let next_bookmark = self.bookmark_every.map(|every| now + every);
-        let timer = Box::pin(tokio::time::sleep_until(next_bookmark.map_or(ends, |at| at.min(ends))));
+        let first = self.bookmark_every.map_or(ends, |every| ends.min(now + every));
+        let timer = Box::pin(tokio::time::sleep_until(first));
         let forms = Vec::new();
-        Body::new(Running { watch: self, gateway, labels, ends, next_bookmark, timer, forms, at: 0, over: false })
+        Body::new(Running { watch: self, gateway, labels, ends, timer, forms, at: 0, over: false })
     }
 }
 
@@ -122,7 +122,6 @@ struct Running {
     gateway: Arc<Inner>,
     labels: ResourceLabels,
     ends: Instant,
-    next_bookmark: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     /// Taken from the feed; those before `at` were sent.
     forms: Vec<Arc<Form>>,
@@ -212,7 +211,6 @@ impl Running {
             }
             let every = self.watch.bookmark_every.unwrap_or(self.watch.lasts);
             let next = now + every;
-            self.next_bookmark = Some(next);
             self.timer.as_mut().reset(next.min(self.ends));
             if bookmark.is_some() {
                 return Poll::Ready(bookmark);

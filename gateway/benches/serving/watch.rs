@@ -25,7 +25,7 @@ async fn open(fixture: &Fixture, progress: &Arc<Progress>) {
     let progress = progress.clone();
     tokio::spawn(async move {
         while let Some(Ok(frame)) = body.frame().await {
-            let lines = frame.data_ref().map_or(0, |data| data.iter().filter(|byte| **byte == b'\n').count());
+            let lines = frame.data_ref().map_or(0, |data| memchr::memchr_iter(b'\n', data).count());
             progress.events.fetch_add(lines, Ordering::Relaxed);
             progress.moved.notify_one();
         }

@@ -58,19 +58,11 @@ impl Feed {
         }
         self.watcher.waker.register(context.waker());
         let mut queue = self.watcher.queue.lock();
-        let count = queue.items.len().min(limit);
-        if count == 0 {
-            return match queue.end.clone() {
-                Some(end) => Poll::Ready(Some(end)),
-                None => Poll::Pending,
-            };
+        match (queue.take(limit, out), queue.end.clone()) {
+            (0, Some(end)) => Poll::Ready(Some(end)),
+            (0, None) => Poll::Pending,
+            _ => Poll::Ready(None),
         }
-        out.extend(queue.items.drain(..count));
-        if queue.items.is_empty() && queue.items.capacity() > 64 {
-            // Thousands of idle watchers should not keep the room of their busiest moment.
-            queue.items.shrink_to(0);
-        }
-        Poll::Ready(None)
     }
 
     fn catch_up(&mut self, out: &mut Vec<Arc<Form>>) -> Option<End> {

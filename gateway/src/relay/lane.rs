@@ -7,7 +7,7 @@ use api::{Resource, Version};
 
 use super::form::Relayed;
 use super::index::Index;
-use super::watcher::{End, Watcher};
+use super::watcher::{Bound, End, Watcher};
 
 /// Either a shard's stream or the merged one.
 #[derive(Debug, Default)]
@@ -39,11 +39,11 @@ impl Lane {
         &mut self,
         resource: &Resource,
         relayed: Arc<Relayed>,
-        queue_limit: usize,
+        bound: Bound,
         woken: &mut Vec<Arc<Watcher>>,
     ) {
         self.index.each(resource, &relayed.event, |watcher| {
-            if watcher.push(&relayed, queue_limit) {
+            if watcher.push(&relayed, bound) {
                 woken.push(watcher.clone());
             }
         });

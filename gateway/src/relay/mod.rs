@@ -36,7 +36,7 @@ use form::Relayed;
 pub(crate) use form::{Form, Shape};
 use lane::Lane;
 use source::Source;
-use watcher::Watcher;
+use watcher::{Bound, Watcher};
 pub(crate) use watcher::{End, Filter};
 
 /// What relays may keep and for how long.
@@ -46,7 +46,7 @@ pub struct RelayLimits {
     pub window: Duration,
     /// How many bytes of objects a ring keeps alive at most, whatever their age.
     pub bytes: usize,
-    /// How many events wait for one watcher before its stream is closed.
+    /// How many events wait for one watcher before its stream is closed; and no more than `bytes` of them.
     pub queue: usize,
     /// How often an idle stream's watermark is moved, and rings are pruned.
     pub tick: Duration,
@@ -275,7 +275,7 @@ impl Relay {
                 if merges {
                     state.sources[shard].push(relayed.clone());
                 }
-                state.lanes[shard].append(&self.resource, relayed, self.limits.queue, &mut woken);
+                state.lanes[shard].append(&self.resource, relayed, self.bound(), &mut woken);
             }
             state.lanes[shard].mark = state.lanes[shard].mark.max(watermark);
         }
@@ -285,7 +285,7 @@ impl Relay {
         state.lanes[shard].prune(oldest, self.limits.bytes);
         let mut laggards = Vec::new();
         if merges {
-            let merged = state.release(&self.resource, self.limits.queue, &mut woken);
+            let merged = state.release(&self.resource, self.bound(), &mut woken);
             state.lanes[merged].prune(oldest, self.limits.bytes);
             if state.sources[shard].cost > self.limits.bytes {
                 state.give_up_merging();
@@ -315,6 +315,10 @@ impl Relay {
         for laggard in laggards {
             self.shards[laggard].advance(&self.cluster, self.resource.id, mark);
         }
+    }
+
+    fn bound(&self) -> Bound {
+        Bound { events: self.limits.queue, bytes: self.limits.bytes }
     }
 
     /// Events before this are older than the window.
@@ -376,7 +380,7 @@ impl State {
     }
 
     /// Moves what every shard has passed into the merged lane, whose number it returns.
-    fn release(&mut self, resource: &Resource, queue_limit: usize, woken: &mut Vec<Arc<Watcher>>) -> usize {
+    fn release(&mut self, resource: &Resource, bound: Bound, woken: &mut Vec<Arc<Watcher>>) -> usize {
         let merged = self.sources.len();
         let lane = &mut self.lanes[merged];
         if !lane.ready {
@@ -389,7 +393,7 @@ impl State {
             && let Some(relayed) = first.pop()
         {
             if relayed.event.version > lane.floor {
-                lane.append(resource, relayed, queue_limit, woken);
+                lane.append(resource, relayed, bound, woken);
             }
         }
         lane.mark = lane.mark.max(low);

@@ -63,7 +63,36 @@ pub(crate) enum End {
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     pub(crate) items: VecDeque<Arc<Form>>,
+    /// Of the objects in `items`.
+    bytes: usize,
     pub(crate) end: Option<End>,
+}
+
+/// What may wait for one watcher.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Queue {
+    fn is_full(&self, bound: Bound) -> bool {
+        self.items.len() >= bound.events || (self.bytes > bound.bytes && !self.items.is_empty())
+    }
+
+    /// Moves the first `limit` items out; returns how many there were.
+    pub(crate) fn take(&mut self, limit: usize, out: &mut Vec<Arc<Form>>) -> usize {
+        let count = self.items.len().min(limit);
+        for form in self.items.drain(..count) {
+            self.bytes -= form.event.object.tail().len();
+            out.push(form);
+        }
+        if self.items.is_empty() && self.items.capacity() > 64 {
+            // Thousands of idle watchers should not keep the room of their busiest moment.
+            self.items.shrink_to(0);
+        }
+        count
+    }
 }
 
 /// A watcher as a relay's index sees it.
@@ -81,8 +110,9 @@ impl Watcher {
         Self { filter, from, queue: Mutex::default(), waker: AtomicWaker::new() }
     }
 
-    /// Queues an event if it is wanted. Returns whether somebody must be woken; `limit` is the queue's bound.
-    pub(crate) fn push(&self, relayed: &Relayed, limit: usize) -> bool {
+    /// Queues an event if it is wanted. Returns whether somebody must be woken; A full queue ends the
+    /// stream.
+    pub(crate) fn push(&self, relayed: &Relayed, bound: Bound) -> bool {
         if relayed.event.version <= self.from {
             return false;
         }
@@ -91,10 +121,11 @@ impl Watcher {
         if queue.end.is_some() {
             return false;
         }
-        if queue.items.len() >= limit {
+        if queue.is_full(bound) {
             queue.end = Some(End::Slow);
             return true;
         }
+        queue.bytes += relayed.event.object.tail().len();
         queue.items.push_back(relayed.form(self.filter.key(change)));
         queue.items.len() == 1
     }

@@ -242,7 +242,7 @@ impl Call {
             Outcome::Document(document) => render::value(answer.code, document, output.pretty),
         };
         for warning in &answer.warnings {
-            if let Ok(value) = HeaderValue::from_str(&warning_header(warning)) {
+            if let Ok(value) = HeaderValue::from_bytes(warning_header(warning).as_bytes()) {
                 response.headers_mut().append("warning", value);
             }
         }
