@@ -45,12 +45,12 @@ impl Strategy for DaemonSet {
         let template_path = path.child("template");
         labels::selector(spec, "selector", &path, causes);
         let selector = field::get(spec, "selector");
-        if let Ok(selects) = LabelSelector::from_value(selector) {
-            if !labels::selects_template(&selects, template) {
-                let labels = field::get(field::get(template, "metadata"), "labels");
-                let words = "`selector` does not match template `labels`";
-                causes.invalid(template_path.child("metadata.labels"), labels, words);
-            }
+        if let Ok(selects) = LabelSelector::from_value(selector)
+            && !labels::selects_template(&selects, template)
+        {
+            let labels = field::get(field::get(template, "metadata"), "labels");
+            let words = "`selector` does not match template `labels`";
+            causes.invalid(template_path.child("metadata.labels"), labels, words);
         }
         if !selector.is_null() && field::same(selector, &Value::Null) {
             causes.invalid(path.child("selector"), selector, "empty selector is invalid for daemonset");

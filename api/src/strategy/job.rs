@@ -1,7 +1,5 @@
 //! Jobs.
 
-use serde_json::json;
-
 use super::path::Path;
 use super::{Strategy, field, fill, job_spec, job_status, labels, template};
 use crate::document::{Document, Value};
@@ -216,6 +214,8 @@ fn copy_resources(to: &mut Value, from: &Value) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::strategy::tests::{complaints, complaints_update};
 

@@ -19,11 +19,11 @@ impl Strategy for LeaseCandidate {
         let emulated = version(spec, "emulationVersion", &path, causes);
         let required = field::required_text(spec, "binaryVersion", &path, causes);
         let binary = required.then(|| version(spec, "binaryVersion", &path, causes)).flatten();
-        if let (Some(binary), Some(emulated)) = (binary, emulated) {
-            if binary < emulated {
-                let words = "must be greater than or equal to `emulationVersion`";
-                causes.invalid(path.child("binaryVersion"), field::get(spec, "binaryVersion"), words);
-            }
+        if let (Some(binary), Some(emulated)) = (binary, emulated)
+            && binary < emulated
+        {
+            let words = "must be greater than or equal to `emulationVersion`";
+            causes.invalid(path.child("binaryVersion"), field::get(spec, "binaryVersion"), words);
         }
         match field::text(spec, "strategy") {
             "" => causes.required(path.child("strategy"), ""),

@@ -114,11 +114,12 @@ fn order(resource: &str, amounts: &BTreeMap<&str, Quantity>, path: &Path<'_>, ca
     }
     ratio(resource, amounts, path, causes);
     let (default, request) = (amounts.get("default"), amounts.get("defaultRequest"));
-    if let (Some(default), Some(request)) = (default, request) {
-        if !resources::is_overcommit_allowed(resource) && default != request {
-            let words = format!("default value {default} must equal to defaultRequest value {request} in {resource}");
-            causes.invalid(path.child("defaultRequest").key(resource), &request.to_string().into(), &words);
-        }
+    if let (Some(default), Some(request)) = (default, request)
+        && !resources::is_overcommit_allowed(resource)
+        && default != request
+    {
+        let words = format!("default value {default} must equal to defaultRequest value {request} in {resource}");
+        causes.invalid(path.child("defaultRequest").key(resource), &request.to_string().into(), &words);
     }
 }
 

@@ -76,11 +76,6 @@ pub trait Strategy: Send + Sync {
     /// Fills in defaults. Must be idempotent.
     fn default(&self, _object: &mut Value) {}
 
-    /// Whether a create keeps the client's `status`. Where it does not, `status` is empty when `prepare_create` is asked.
-    fn keeps_status_on_create(&self) -> bool {
-        false
-    }
-
     /// Last changes before a create: what clients may not set is cleared, what is always there is set.
     fn prepare_create(&self, _object: &mut Value) {}
 

@@ -17,16 +17,11 @@ impl Strategy for Node {
         if let Some(spec) = fill::field(object, "spec") {
             mirror_ranges(spec);
         }
-        if let Some(status) = fill::field(object, "status") {
-            if let Some(capacity) = status.get("capacity").filter(|capacity| !capacity.is_null()).cloned() {
-                fill::value(status, "allocatable", || capacity);
-            }
+        if let Some(status) = fill::field(object, "status")
+            && let Some(capacity) = status.get("capacity").filter(|capacity| !capacity.is_null()).cloned()
+        {
+            fill::value(status, "allocatable", || capacity);
         }
-    }
-
-    /// Kubelets register with their status.
-    fn keeps_status_on_create(&self) -> bool {
-        true
     }
 
     fn prepare_create(&self, object: &mut Value) {

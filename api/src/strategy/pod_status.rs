@@ -12,16 +12,16 @@ pub(super) fn prepare(object: &mut Value, old: &Value) {
         owners => object.set(&["metadata", "ownerReferences"], owners.clone()),
     }
     let status = fill::map(object, "status");
-    if field::text(status, "qosClass").is_empty() {
-        if let Some(class) = old.pointer("/status/qosClass") {
-            fill::set(status, "qosClass", class.clone());
-        }
+    if field::text(status, "qosClass").is_empty()
+        && let Some(class) = old.pointer("/status/qosClass")
+    {
+        fill::set(status, "qosClass", class.clone());
     }
     mirror_addresses(status, "podIP", "podIPs");
-    if field::int(status, "observedGeneration").unwrap_or_default() == 0 {
-        if let Some(generation) = old.pointer("/status/observedGeneration") {
-            fill::set(status, "observedGeneration", generation.clone());
-        }
+    if field::int(status, "observedGeneration").unwrap_or_default() == 0
+        && let Some(generation) = old.pointer("/status/observedGeneration")
+    {
+        fill::set(status, "observedGeneration", generation.clone());
     }
     for condition in fill::each(status, "conditions") {
         keep_generation(condition, old.list(&["status", "conditions"]));

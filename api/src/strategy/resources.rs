@@ -163,13 +163,13 @@ fn containers_fit_in_pod(spec: &Value, resources: &Value, path: &Path<'_>, cause
     for (at, container) in field::list(spec, "containers").iter().enumerate() {
         for (resource, value) in field::pairs(field::get(container, "resources"), "limits") {
             let most = field::get(field::get(resources, "limits"), resource);
-            if let (Some(limit), Some(most_allowed)) = (parse(value), parse(most)) {
-                if limit.cmp(&most_allowed) == Ordering::Greater {
-                    let words = format!("must be less than or equal to pod limits of {}", plain(most));
-                    let containers = path.child("containers");
-                    let container = containers.index(at);
-                    causes.invalid(container.key(resource).child("limits"), value, &words);
-                }
+            if let (Some(limit), Some(most_allowed)) = (parse(value), parse(most))
+                && limit.cmp(&most_allowed) == Ordering::Greater
+            {
+                let words = format!("must be less than or equal to pod limits of {}", plain(most));
+                let containers = path.child("containers");
+                let container = containers.index(at);
+                causes.invalid(container.key(resource).child("limits"), value, &words);
             }
         }
     }

@@ -58,10 +58,8 @@ fn of_type(object: &Value, path: &Path<'_>, causes: &mut Causes) {
         there
     };
     match field::text(object, "type") {
-        "kubernetes.io/service-account-token" => {
-            if object.text(&["metadata", "annotations", ACCOUNT]).is_empty() {
-                causes.required(Path::new("metadata.annotations").key(ACCOUNT), "");
-            }
+        "kubernetes.io/service-account-token" if object.text(&["metadata", "annotations", ACCOUNT]).is_empty() => {
+            causes.required(Path::new("metadata.annotations").key(ACCOUNT), "");
         }
         "kubernetes.io/dockercfg" if required(".dockercfg") => is_json(data, ".dockercfg", path, causes),
         "kubernetes.io/dockerconfigjson" if required(".dockerconfigjson") => {
@@ -71,10 +69,8 @@ fn of_type(object: &Value, path: &Path<'_>, causes: &mut Causes) {
             required("username");
             required("password");
         }
-        "kubernetes.io/ssh-auth" => {
-            if field::text(data, "ssh-privatekey").is_empty() {
-                causes.required(path.key("ssh-privatekey"), "");
-            }
+        "kubernetes.io/ssh-auth" if field::text(data, "ssh-privatekey").is_empty() => {
+            causes.required(path.key("ssh-privatekey"), "");
         }
         "kubernetes.io/tls" => {
             required("tls.crt");

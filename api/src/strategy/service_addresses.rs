@@ -34,10 +34,12 @@ pub(super) fn keep_given(spec: &mut Value, old: &Value) {
     let local = |spec: &Value| {
         field::text(spec, "type") == "LoadBalancer" && field::text(spec, "externalTrafficPolicy") == "Local"
     };
-    if local(spec) && local(old) && field::int(spec, "healthCheckNodePort").unwrap_or_default() == 0 {
-        if let Some(port) = field::int(old, "healthCheckNodePort") {
-            fill::set(spec, "healthCheckNodePort", port.into());
-        }
+    if local(spec)
+        && local(old)
+        && field::int(spec, "healthCheckNodePort").unwrap_or_default() == 0
+        && let Some(port) = field::int(old, "healthCheckNodePort")
+    {
+        fill::set(spec, "healthCheckNodePort", port.into());
     }
 }
 

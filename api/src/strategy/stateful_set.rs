@@ -115,10 +115,10 @@ fn update_strategy_default(strategy: &mut Value) {
         fill::set(strategy, "type", json!("RollingUpdate"));
         fill::map(strategy, "rollingUpdate");
     }
-    if field::text(strategy, "type") == "RollingUpdate" {
-        if let Some(rolling) = fill::field(strategy, "rollingUpdate") {
-            fill::int(rolling, "partition", 0);
-        }
+    if field::text(strategy, "type") == "RollingUpdate"
+        && let Some(rolling) = fill::field(strategy, "rollingUpdate")
+    {
+        fill::int(rolling, "partition", 0);
     }
 }
 

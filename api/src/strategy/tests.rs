@@ -126,3 +126,65 @@ fn what_scales() {
     assert!(of("", "ReplicationController").scale().is_some());
     assert!(of("", "Pod").scale().is_none());
 }
+
+/// A document as the engine hands it to strategies.
+fn canonical(resource: &crate::Resource, document: Value) -> Value {
+    let decoded = crate::codec::conform(resource.stored_shape(), document).unwrap();
+    assert_eq!(decoded.problems, Vec::<String>::new(), "{}", resource.id_name);
+    decoded.value
+}
+
+fn made(resource: &crate::Resource, document: Value) -> Value {
+    let mut object = canonical(resource, document);
+    resource.strategy.default(&mut object);
+    resource.strategy.prepare_create(&mut object);
+    object
+}
+
+#[test]
+fn what_defaults_write_is_canonical() {
+    let registry = crate::builtin::registry(&crate::builtin::RuntimeConfig(vec![("api/all".to_owned(), true)]));
+    for resource in registry.iter() {
+        let object = made(resource, serde_json::json!({"metadata": {"name": "a"}}));
+        assert_eq!(canonical(resource, object.clone()), object, "{}", resource.id_name);
+    }
+    let pods = registry.named("pods").unwrap();
+    let pod = serde_json::json!({"metadata": {"name": "a", "labels": {"a": "b"}}, "spec": {
+        "hostNetwork": true, "serviceAccountName": "s", "schedulingGates": [{"name": "g"}],
+        "resources": {"limits": {"cpu": "2"}},
+        "containers": [{
+            "name": "a", "image": "i", "ports": [{"containerPort": 80}], "resources": {"limits": {"cpu": "1"}},
+            "livenessProbe": {"grpc": {"port": 1}}, "readinessProbe": {"httpGet": {"port": "x"}},
+            "lifecycle": {"preStop": {"httpGet": {"port": 1}}},
+            "env": [{"name": "E", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+        }],
+        "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": {"a": "b"}}, "matchLabelKeys": ["a"]}],
+        "volumes": [
+            {"name": "a"}, {"name": "b", "hostPath": {"path": "/"}}, {"name": "c", "secret": {"secretName": "s"}},
+            {"name": "d", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}},
+                {"downwardAPI": {"items": [{"path": "p", "fieldRef": {"fieldPath": "metadata.name"}}]}}]}},
+            {"name": "e", "image": {"reference": "r"}}, {"name": "f", "azureDisk": {"diskName": "d", "diskURI": "u"}},
+            {"name": "g", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}}, {"name": "h", "iscsi": {
+                "targetPortal": "p", "iqn": "i", "lun": 0}},
+        ],
+    }});
+    let object = made(pods, pod);
+    assert_eq!(canonical(pods, object.clone()), object);
+}
+
+#[test]
+fn the_tutorial_is_accepted() {
+    let registry = crate::builtin::registry(&crate::builtin::RuntimeConfig::default());
+    let file = include_str!("../../../examples/nginx.yaml");
+    for (text, id_name) in file.split("\n---\n").zip(["deployments.apps", "services"]) {
+        let resource = registry.named(id_name).unwrap();
+        let decoded =
+            crate::codec::decode(resource.stored_shape(), text.as_bytes(), crate::codec::Format::Yaml).unwrap();
+        assert!(decoded.problems.is_empty());
+        let object = made(resource, decoded.value);
+        assert_eq!(complaints(resource.strategy, &object), [], "{id_name}");
+        assert_eq!(complaints_update(resource.strategy, &object, &object), [], "{id_name}");
+        assert_eq!(canonical(resource, object.clone()), object, "{id_name}");
+    }
+}
