@@ -1,7 +1,7 @@
 //! One shard: the slots it owns, what it keeps of them, and its answers.
 
 use std::ops::{Bound, RangeInclusive};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use api::ambient::Ambient;
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ipnet::Ipv4Net;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use smol_str::SmolStr;
 use store::{SharedStore, StoreError};
 use tokio::sync::watch;
@@ -132,7 +132,8 @@ pub struct Shard {
     pub(crate) sequencer: Arc<Sequencer>,
     committer: Committer,
     recent: Recent,
-    topology: OnceLock<Topology>,
+    /// Holds this shard as well: given up at the end of [`Shard::run`], so that the store is closed.
+    topology: RwLock<Option<Arc<Topology>>>,
     pub(crate) followed: Followed,
     this: Weak<Shard>,
 }
@@ -176,16 +177,14 @@ impl Shard {
             sequencer: Arc::new(Sequencer::new(clock, tables.clone())),
             tables,
             committer,
-            topology: OnceLock::new(),
+            topology: RwLock::default(),
             this: this.clone(),
         }))
     }
 
-    /// Introduces every shard, this one included. Once, before the first request.
+    /// Introduces every shard, this one included. Before the first request.
     pub fn connect(&self, topology: Topology) {
-        if self.topology.set(topology).is_err() {
-            tracing::warn!(ordinal = self.ordinal, "a shard is connected once; the second topology is not used");
-        }
+        *self.topology.write() = Some(Arc::new(topology));
     }
 
     /// Commits, follows configuration and repairs until `shutdown`, or until the shard may no longer serve (see
@@ -203,6 +202,7 @@ impl Shard {
             background.run_until_cancelled(crate::admission::service::repair(self)),
             background.run_until_cancelled(crate::housekeeping::run(self, &self.committer.metrics)),
         );
+        self.topology.write().take();
     }
 
     /// Whether the shard serves; changes at most once, for good.
@@ -211,8 +211,8 @@ impl Shard {
     }
 
     /// Every shard, once they are connected.
-    pub(crate) fn topology(&self) -> Result<&Topology, Status> {
-        self.topology.get().ok_or_else(|| Status::unavailable("this shard does not know its peers yet"))
+    pub(crate) fn topology(&self) -> Result<Arc<Topology>, Status> {
+        self.topology.read().clone().ok_or_else(|| Status::unavailable("this shard does not know its peers"))
     }
 
     /// The table of a resource of a cluster.

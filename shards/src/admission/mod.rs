@@ -133,7 +133,8 @@ const PEER_WAIT: Duration = Duration::from_secs(10);
 /// Sends a request to the owner of its object.
 pub(crate) async fn ask_peer(call: Call<'_>, resource: &Resource, request: Request) -> Result<Outcome, Status> {
     let slot = resource.slot(&request.cluster, &request.namespace, &request.name);
-    let owner = call.shard.topology()?.owner(slot);
+    let topology = call.shard.topology()?;
+    let owner = topology.owner(slot);
     match tokio::time::timeout(PEER_WAIT, owner.execute(request)).await {
         Ok(answer) => answer.map(|answer| answer.outcome),
         Err(_) => Err(Status::new(api::status::Reason::Timeout, "another shard did not answer in time").retry_after(1)),

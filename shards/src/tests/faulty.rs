@@ -54,6 +54,11 @@ impl FaultyStore {
         self.state.lock().committed.contains(&(key.clone(), value.clone()))
     }
 
+    /// How many commits were asked for.
+    pub(super) fn commits(&self) -> u64 {
+        self.state.lock().commits
+    }
+
     /// How long a commit takes from now on.
     pub(super) fn set_latency(&self, latency: Duration) {
         self.state.lock().latency = latency;

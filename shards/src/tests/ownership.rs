@@ -73,6 +73,63 @@ async fn a_crash_loses_nothing_that_was_acknowledged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_crash_loses_of_relaxed_writes_what_a_flush_holds_at_most() {
+    let cluster = Cluster::start(1).await;
+    let leases = "leases.coordination.k8s.io";
+    let lease = |name: &str| json!({"metadata": {"name": name, "namespace": "kube-node-lease"}});
+    // So that the ceiling is stored, and the rest is acknowledged early.
+    cluster.create("configmaps", &map("a", "1")).await.unwrap();
+    let kept = cluster.create(leases, &lease("kept")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    let before = cluster.store.commits();
+    let lost = cluster.create(leases, &lease("lost")).await.unwrap();
+    assert_eq!(cluster.store.commits(), before, "it was acknowledged before it was stored");
+    let store = cluster.crash().await;
+    let cluster = Cluster::bare(1, store, ShardOptions::default()).await;
+    assert_eq!(cluster.get(leases, "kube-node-lease", "kept").await.unwrap().version, kept.version);
+    assert_eq!(cluster.get(leases, "kube-node-lease", "lost").await.unwrap_err().code(), 404);
+    let again = cluster.create(leases, &lease("again")).await.unwrap();
+    assert!(again.version > lost.version, "what was acknowledged early does not get its version twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_embedded_store_keeps_it_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        let path = directory.path().to_owned();
+        async move {
+            let store = tokio::task::spawn_blocking(move || store::Embedded::open(&path)).await.unwrap().unwrap();
+            let registry = Arc::new(api::builtin::registry(&Default::default()));
+            let ambient = ambient(3);
+            let options = ShardOptions::default();
+            let slots = (0..SLOTS).map(Slot).collect();
+            let config = config(0, slots, &FaultyStore::default(), &registry, &ambient, &options);
+            let config = crate::ShardConfig { store: Arc::new(store), ..config };
+            let shard = Shard::open(config).await.unwrap();
+            let topology = Topology::new(vec![shard.clone() as Arc<dyn ShardService>]);
+            shard.connect(topology.clone());
+            let stop = CancellationToken::new();
+            let running = tokio::spawn({
+                let (shard, stop) = (shard.clone(), stop.clone());
+                async move { shard.run(stop).await }
+            });
+            crate::bootstrap(&topology, &registry, &ambient, "default", options.service_cidr).await.unwrap();
+            (shard, stop, running)
+        }
+    };
+    let (shard, stop, running) = open().await;
+    let before: Vec<_> = shard.tables.iter().map(crate::table::Table::snapshot).collect();
+    stop.cancel();
+    running.await.unwrap();
+    drop(shard);
+    let (shard, stop, running) = open().await;
+    let after: Vec<_> = shard.tables.iter().map(crate::table::Table::snapshot).collect();
+    assert_eq!(before, after, "a second start makes nothing that is there already");
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_newer_format_is_refused() {
     let store = FaultyStore::default();
     let writes = vec![Write::Put(crate::keys::format(), Bytes::from_static(b"2"))];
