@@ -16,6 +16,9 @@ use crate::Inner;
 use crate::metrics::{KindLabels, RequestLabels};
 use crate::request::RequestInfo;
 
+/// Where the lines go, so that a filter can choose them.
+const ACCESS: &str = "gateway::access";
+
 /// Why an answer is what it is; travels in the answer's extensions to the line in the log.
 #[derive(Clone)]
 pub(crate) struct Failure(pub(crate) Status);
@@ -87,9 +90,9 @@ impl Completion {
         let error = failure.as_ref().map(|status| status.message()).unwrap_or_default();
         let millis = took.as_secs_f64() * 1e3;
         if code == 500 {
-            tracing::error!(id, user, verb, %resource, path, code, millis, error, "request");
+            tracing::error!(target: ACCESS, id, user, verb, %resource, path, code, millis, error, "request");
         } else {
-            tracing::debug!(id, user, verb, %resource, path, code, millis, error, "request");
+            tracing::info!(target: ACCESS, id, user, verb, %resource, path, code, millis, error, "request");
         }
     }
 }

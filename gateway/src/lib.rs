@@ -111,6 +111,11 @@ impl Gateway {
         let _ = self.inner.exposed.set(registry);
     }
 
+    /// Requests that were answered since the start.
+    pub fn requests(&self) -> u64 {
+        self.inner.metrics.answered.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// Ends open watches and refuses new ones. [`Gateway::serve`] does it when it is told to shut down; who calls
     /// [`Gateway::handle`] itself may want to.
     pub fn stop(&self) {

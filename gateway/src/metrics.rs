@@ -1,5 +1,6 @@
 //! What the gateway counts, under the reference's names.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -49,6 +50,8 @@ type Durations = Family<RequestLabels, Histogram, fn() -> Histogram>;
 /// The gateway's metrics.
 pub(crate) struct Metrics {
     requests: Family<CodeLabels, Counter>,
+    /// All of `requests` together.
+    pub(crate) answered: AtomicU64,
     durations: Durations,
     pub(crate) inflight: Family<KindLabels, Gauge>,
     pub(crate) longrunning: Family<RequestLabels, Gauge>,
@@ -68,6 +71,7 @@ impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             requests: Family::default(),
+            answered: AtomicU64::new(0),
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             inflight: Family::default(),
             longrunning: Family::default(),
@@ -102,6 +106,7 @@ impl Metrics {
         let RequestLabels { verb, group, version, resource, subresource, scope } = *labels;
         let with_code = CodeLabels { verb, group, version, resource, subresource, scope, code };
         self.requests.get_or_create(&with_code).inc();
+        self.answered.fetch_add(1, Ordering::Relaxed);
         if let Some(took) = took {
             self.durations.get_or_create(labels).observe(took.as_secs_f64());
         }

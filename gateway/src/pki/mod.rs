@@ -95,6 +95,11 @@ impl Pki {
         files::certificate(&self.directory, issue::CA)
     }
 
+    /// The CA's certificate as PEM text, for clients in this process.
+    pub fn ca_pem(&self) -> Result<String, PkiError> {
+        files::read(&self.ca())
+    }
+
     /// What the gateway serves with.
     pub fn server(&self) -> TlsFiles {
         self.pair(SERVER)
