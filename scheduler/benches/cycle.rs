@@ -1,1 +1,103 @@
-fn main() {}
+//! What deciding costs: one scheduling cycle on 5,000 nodes, and 5,000 pods of 100 templates.
+
+use std::sync::Arc;
+
+use client::fake::manual_ambient;
+use client::{Change, Members};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use scheduler::engine::Engine;
+use scheduler::view::{NodeView, PodView};
+use serde_json::{Value, json};
+
+const NODES: usize = 5000;
+const PODS: usize = 5000;
+const TEMPLATES: usize = 100;
+
+fn node(number: usize) -> Value {
+    let name = format!("node-{number}");
+    json!({
+        "metadata": {"name": name, "labels": {
+            "kubernetes.io/hostname": name, "kubernetes.io/os": "linux",
+            "topology.kubernetes.io/zone": format!("zone-{}", number % 3),
+        }},
+        "spec": {"taints": if number.is_multiple_of(50) { json!([{"key": "dedicated", "effect": "NoSchedule"}]) } else { json!([]) }},
+        "status": {"allocatable": {"cpu": "8", "memory": "32Gi", "ephemeral-storage": "100Gi", "pods": "110"}},
+    })
+}
+
+fn pod(number: usize, milli: usize) -> Arc<PodView> {
+    let name = format!("pod-{number}");
+    let document = json!({
+        "metadata": {"name": name, "namespace": "default", "uid": name},
+        "spec": {
+            "schedulerName": "default-scheduler",
+            "nodeSelector": {"kubernetes.io/os": "linux"},
+            "containers": [{"name": "c", "resources": {"requests": {"cpu": format!("{milli}m"), "memory": "64Mi"}}}],
+            "tolerations": [
+                {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"},
+                {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"},
+            ],
+        },
+    });
+    Arc::new(serde_json::from_value(document).expect("a pod"))
+}
+
+fn engine() -> Engine {
+    let mut engine = Engine::new("default-scheduler", manual_ambient(), Arc::default());
+    let members = Members { identities: ["one".to_owned()].as_slice().into(), own: "one".to_owned() };
+    let view = |number| -> Arc<NodeView> { Arc::new(serde_json::from_value(node(number)).expect("a node")) };
+    let nodes: Vec<_> = (0..NODES).map(view).collect();
+    engine.members_changed(&members, &nodes, &[]);
+    engine.wake();
+    engine
+}
+
+fn place(engine: &mut Engine, pod: &Arc<PodView>) {
+    engine.pod_changed(&Change::Added(pod.clone()));
+    assert_eq!(engine.decide(1).len(), 1);
+    engine.pod_changed(&Change::Deleted(pod.clone()));
+}
+
+fn cycle(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("cycle on 5,000 nodes");
+    let mut ready = engine();
+    let known = pod(0, 100);
+    group.bench_function("known class", |bench| bench.iter(|| place(&mut ready, &known)));
+    let mut number = 0;
+    let mut fresh = || {
+        number += 1;
+        pod(number, 100 + number)
+    };
+    group.bench_function("new class", |bench| {
+        bench.iter_batched(&mut fresh, |pod| place(&mut ready, &pod), BatchSize::PerIteration);
+    });
+    group.finish();
+}
+
+fn rollout(criterion: &mut Criterion) {
+    let pods: Vec<_> = (0..PODS).map(|number| pod(number, 50 + number % TEMPLATES)).collect();
+    let queued = || {
+        let mut engine = engine();
+        for pod in &pods {
+            engine.pod_changed(&Change::Added(pod.clone()));
+        }
+        engine
+    };
+    let mut group = criterion.benchmark_group("5,000 nodes");
+    group.sample_size(10);
+    group.bench_function("5,000 pods of 100 classes", |bench| {
+        bench.iter_batched(
+            queued,
+            |mut engine| {
+                let batches = std::iter::from_fn(|| Some(engine.decide(PODS).len()).filter(|count| *count > 0));
+                assert_eq!(batches.sum::<usize>(), PODS);
+                engine
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, cycle, rollout);
+criterion_main!(benches);

@@ -149,11 +149,6 @@ impl Class {
         self.places[row as usize] = Place { group: place.group, position, score };
     }
 
-    /// Number of feasible rows.
-    pub(crate) fn feasible(&self) -> usize {
-        self.groups.iter().map(|group| group.ranking.len()).sum()
-    }
-
     /// The groups that have feasible rows: index, best local score, and the offset that normalised scores add to it.
     fn offsets(&self) -> impl Iterator<Item = (usize, u8, i64)> {
         let live = self.groups.iter().filter(|group| group.ranking.len() > 0);

@@ -170,7 +170,9 @@ mod tests {
             "0/5 nodes are available: 2 node(s) had untolerated taint(s), 3 Insufficient cpu. preemption: 0/5 nodes are \
              available: 2 Preemption is not helpful for scheduling, 3 No preemption victims found for incoming pod."
         );
-        assert!(sum.message(true).ends_with("3 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never."));
+        assert!(
+            sum.message(true).ends_with("3 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never.")
+        );
     }
 
     #[test]

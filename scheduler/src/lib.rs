@@ -20,7 +20,7 @@
 mod class;
 mod columns;
 mod diagnosis;
-mod engine;
+pub mod engine;
 mod metrics;
 mod plugins;
 mod queue;
@@ -29,13 +29,12 @@ mod refusal;
 mod scheduler;
 #[cfg(test)]
 mod tests;
-mod view;
+pub mod view;
 mod writer;
 
 pub use metrics::Metrics;
 pub use queue::Pending;
 pub use scheduler::{Feeds, Scheduler, SchedulerConfig};
-pub use view::{NodeView, PodView};
 
 /// What schedulers agree on by: the same in every process.
 fn hash(text: &str) -> u64 {

@@ -114,7 +114,11 @@ impl Metrics {
             "Time from a pod's first being seen to its binding, in seconds",
             metrics.since_first_seen.clone(),
         );
-        registry.register("cache_size", "Number of nodes, pods and assumed pods that are counted", metrics.cache.clone());
+        registry.register(
+            "cache_size",
+            "Number of nodes, pods and assumed pods that are counted",
+            metrics.cache.clone(),
+        );
         registry.register(
             "unschedulable_attempts",
             "Number of attempts that found no node, by the plugins that refused",
@@ -176,4 +180,34 @@ impl Sizes {
         ("gated", |pending| pending.gated),
         ("parked", |pending| pending.parked),
     ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_of_kube_scheduler() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        metrics.attempt("default-scheduler", Outcome::Scheduled, Duration::from_millis(3));
+        metrics.algorithm(Duration::from_micros(3));
+        metrics.scheduled(2, Duration::from_millis(30));
+        let pending = Pending { unschedulable: 2, ..Pending::default() };
+        metrics.sizes(&Sizes::default(), &Sizes { pending, nodes: 5, pods: 7, assumed: 1 });
+        metrics.sizes(&Sizes::default(), &Sizes { pending, nodes: 5, pods: 7, assumed: 1 });
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            "scheduler_schedule_attempts_total{result=\"scheduled\",profile=\"default-scheduler\"} 1",
+            "scheduler_scheduling_attempt_duration_seconds_count{result=\"scheduled\",profile=\"default-scheduler\"} 1",
+            "scheduler_scheduling_algorithm_duration_seconds_count 1",
+            "scheduler_pending_pods{queue=\"unschedulable\"} 4",
+            "scheduler_pod_scheduling_attempts_sum 2.0",
+            "scheduler_pod_scheduling_sli_duration_seconds_count 1",
+            "scheduler_cache_size{type=\"assumed_pods\"} 2",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line} is missing in\n{text}");
+        }
+    }
 }

@@ -287,7 +287,8 @@ impl Queue {
             return;
         }
         let until = entry.backoff_until(entry.refusals);
-        let place = if until <= now { Place::Active(entry.failed_at) } else { Place::Backoff { until, is_error: false } };
+        let place =
+            if until <= now { Place::Active(entry.failed_at) } else { Place::Backoff { until, is_error: false } };
         self.put_at(uid, place);
     }
 

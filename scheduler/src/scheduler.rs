@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::ambient::Ambient;
-use client::{Change, Client, Informer, InformerOptions, Members, Recorder, known};
+use client::{Client, Informer, InformerOptions, Members, Recorder, known};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{MissedTickBehavior, interval};
@@ -22,6 +22,8 @@ const CHANGES: usize = 4096;
 const BATCH: usize = 1024;
 /// How often pods are looked for whose pause is over.
 const TICK: Duration = Duration::from_millis(200);
+/// How often gauges are brought up to date.
+const GAUGES: Duration = Duration::from_secs(2);
 /// How long a stopping scheduler waits for its last writes.
 const LAST_WRITES: Duration = Duration::from_secs(1);
 
@@ -86,7 +88,11 @@ pub struct Scheduler {
 impl Scheduler {
     /// Starts a scheduler. It works while `members` names it; call it within a tokio runtime.
     pub fn start(
-        client: Client, config: SchedulerConfig, feeds: Feeds, members: watch::Receiver<Members>, ambient: Ambient,
+        client: Client,
+        config: SchedulerConfig,
+        feeds: Feeds,
+        members: watch::Receiver<Members>,
+        ambient: Ambient,
         shutdown: &CancellationToken,
     ) -> Self {
         let shutdown = shutdown.child_token();
@@ -148,6 +154,8 @@ impl Running {
         let mut nodes = self.feeds.nodes.subscribe(CHANGES);
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut gauges = interval(GAUGES);
+        gauges.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shutdown = self.shutdown.clone();
         self.rejoin();
         loop {
@@ -160,21 +168,18 @@ impl Running {
                 },
                 Some(outcome) = written.recv() => drain(outcome, &mut written, |outcome| self.take(outcome)),
                 Some(change) = nodes.recv() => drain(change, &mut nodes, |change| self.engine.node_changed(&change)),
-                Some(change) = pods.recv() => drain(change, &mut pods, |change| self.pod_changed(&change)),
+                Some(change) = pods.recv() => drain(change, &mut pods, |change| self.engine.pod_changed(&change)),
                 Some(answer) = checks.recv() => {
                     // Whoever asked may have gone.
                     let _ = answer.send(self.engine.consistency_check(&self.feeds.nodes.list(), &self.feeds.pods.list()));
                 }
-                _ = tick.tick() => self.engine.report_sizes(),
+                _ = gauges.tick() => self.engine.report_sizes(),
+                _ = tick.tick() => (),
                 () = yield_now(), if self.engine.has_work() && self.writer.free_bindings() > 0 => (),
             }
             self.step();
         }
         self.writer.finish(LAST_WRITES).await;
-    }
-
-    fn pod_changed(&mut self, change: &Change<PodView>) {
-        self.engine.pod_changed(change);
     }
 
     /// Decides and writes as much as there is room for.

@@ -61,7 +61,10 @@ pub(crate) struct Writer {
 impl Writer {
     /// `outcomes` must have room for as many as may be under way.
     pub(crate) fn new(
-        client: Client, recorder: Recorder, config: &SchedulerConfig, members: watch::Receiver<Members>,
+        client: Client,
+        recorder: Recorder,
+        config: &SchedulerConfig,
+        members: watch::Receiver<Members>,
         outcomes: mpsc::Sender<Outcome>,
     ) -> Self {
         let (bindings, tellings) = (config.parallel_bindings, config.parallel_tellings);
@@ -187,7 +190,8 @@ impl Shared {
         let note = format!("Successfully assigned {}/{} to {}", meta.namespace, meta.name, binding.node);
         self.recorder.event(&regarding, EventKind::Normal, "Scheduled", &note);
         if !meta.annotations.is_empty() {
-            let gone: serde_json::Map<_, _> = meta.annotations.keys().map(|key| (key.to_string(), Value::Null)).collect();
+            let gone: serde_json::Map<_, _> =
+                meta.annotations.keys().map(|key| (key.to_string(), Value::Null)).collect();
             let patch = json!({"metadata": {"uid": meta.uid, "annotations": gone}});
             let (kind, name) = (PatchType::Merge, &meta.name);
             let cleaned = self.client.patch::<IgnoredAny>(&known::PODS, &meta.namespace, name, "", kind, &patch).await;
@@ -218,7 +222,8 @@ impl Shared {
             }
         };
         for attempts in 0..TELLING_ATTEMPTS {
-            let call = self.client.patch::<IgnoredAny>(&known::PODS, &meta.namespace, &meta.name, subresource, kind, &patch);
+            let call =
+                self.client.patch::<IgnoredAny>(&known::PODS, &meta.namespace, &meta.name, subresource, kind, &patch);
             match call.await {
                 Ok(_) => return Written::Done,
                 Err(error) if error.is_conflict() || error.is_not_found() => return Written::Stale,

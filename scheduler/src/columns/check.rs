@@ -27,7 +27,9 @@ impl Columns {
     /// Compares the columns with what the cluster's nodes and pods (those of other nodes are passed over) make of them,
     /// pods that are assumed here included. The error names the first node that differs.
     pub fn consistency_check<'a>(
-        &self, nodes: impl IntoIterator<Item = &'a Arc<NodeView>>, pods: impl IntoIterator<Item = &'a Arc<PodView>>,
+        &self,
+        nodes: impl IntoIterator<Item = &'a Arc<NodeView>>,
+        pods: impl IntoIterator<Item = &'a Arc<PodView>>,
     ) -> Result<(), String> {
         let mut fresh = Self::default();
         for node in nodes {
@@ -74,7 +76,11 @@ impl Columns {
         let mut facts = Facts {
             amounts: amounts.map(|amount| (amount.allocatable[at], amount.requested[at])),
             scored: (self.scored_cpu[at], self.scored_memory[at]),
-            scalars: self.scalars[at].iter().filter(|one| one.allocatable != 0 || one.requested != 0).cloned().collect(),
+            scalars: self.scalars[at]
+                .iter()
+                .filter(|one| one.allocatable != 0 || one.requested != 0)
+                .cloned()
+                .collect(),
             ports: self.ports[at].clone(),
             pods: self.on[at].clone(),
             is_unschedulable: self.unschedulable.contains(row),

@@ -103,11 +103,6 @@ impl Columns {
         self.rows.len()
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// Number of rows, free ones included.
     pub(crate) fn capacity(&self) -> usize {
         self.nodes.len()

@@ -41,11 +41,13 @@ const CLASS_BUDGET: usize = 64 << 20;
 
 /// A pod and the node that it was given.
 #[derive(Clone, Debug)]
-pub(crate) struct Binding {
-    pub(crate) pod: Arc<PodView>,
-    pub(crate) node: SmolStr,
+pub struct Binding {
+    /// The pod.
+    pub pod: Arc<PodView>,
+    /// The node's name.
+    pub node: SmolStr,
     /// When the attempt began.
-    pub(crate) started: Duration,
+    pub started: Duration,
 }
 
 /// Why a pod has no node.
@@ -65,15 +67,17 @@ pub(crate) enum What {
 
 /// How a write ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Written {
+pub enum Written {
+    /// It is so.
     Done,
     /// The object has changed, or is gone: its next change says what to do.
     Stale,
+    /// It is not, for another reason.
     Failed,
 }
 
 /// One scheduler's knowledge and decisions.
-pub(crate) struct Engine {
+pub struct Engine {
     name: String,
     ambient: Ambient,
     random: StdRng,
@@ -89,7 +93,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// An engine for pods with this schedulerName. It owns nothing until it is told who its members are.
-    pub(crate) fn new(name: &str, ambient: Ambient, metrics: Arc<Metrics>) -> Self {
+    pub fn new(name: &str, ambient: Ambient, metrics: Arc<Metrics>) -> Self {
         let random = StdRng::seed_from_u64(ambient.entropy.next_u64());
         let (members, columns, queue, orphans, tellings, sizes) = Default::default();
         let (name, classes) = (name.to_owned(), Classes::new(CLASS_BUDGET));
@@ -101,7 +105,7 @@ impl Engine {
     }
 
     /// A pod has changed.
-    pub(crate) fn pod_changed(&mut self, change: &Change<PodView>) {
+    pub fn pod_changed(&mut self, change: &Change<PodView>) {
         match change {
             Change::Added(pod) => self.apply(pod),
             Change::Updated(old, new) => {
@@ -173,12 +177,12 @@ impl Engine {
     }
 
     /// Whether [`Engine::decide`] has something to decide.
-    pub(crate) fn has_work(&self) -> bool {
+    pub fn has_work(&self) -> bool {
         !self.members.own.is_empty() && self.queue.has_next()
     }
 
     /// Lets pods go on for which time has come, or for which a node has got better.
-    pub(crate) fn wake(&mut self) {
+    pub fn wake(&mut self) {
         let now = self.now();
         self.queue.flush(now);
         let improved = self.columns.take_improved();
@@ -193,7 +197,7 @@ impl Engine {
     }
 
     /// Decides about waiting pods, until so many have been given a node or there are none left.
-    pub(crate) fn decide(&mut self, limit: usize) -> Vec<Binding> {
+    pub fn decide(&mut self, limit: usize) -> Vec<Binding> {
         let mut bindings = Vec::new();
         if self.members.own.is_empty() {
             return bindings;
@@ -234,7 +238,7 @@ impl Engine {
     }
 
     /// A binding has ended.
-    pub(crate) fn bound(&mut self, binding: &Binding, written: Written) {
+    pub fn bound(&mut self, binding: &Binding, written: Written) {
         let now = self.now();
         let uid = binding.pod.uid();
         let took = now.saturating_sub(binding.started);

@@ -20,7 +20,8 @@ const SAME_EVENT: Duration = Duration::from_secs(60);
 const UNSCHEDULABLE: &str = "Unschedulable";
 
 fn says(pod: &PodView, reason: &str, message: &str) -> bool {
-    let is_said = |said: &crate::view::Scheduled| said.status == "False" && said.reason == reason && said.message == message;
+    let is_said =
+        |said: &crate::view::Scheduled| said.status == "False" && said.reason == reason && said.message == message;
     pod.scheduled.as_deref().is_some_and(is_said)
 }
 
@@ -30,10 +31,9 @@ impl Engine {
         let Some(entry) = self.queue.get(uid).filter(|entry| !entry.is_writing) else { return };
         let Some(diagnosis) = entry.diagnosis.clone() else { return };
         let pod = entry.pod.clone();
-        let Some((last, others)) = refusal::order(&pod, &self.members)
-            .split_last()
-            .map(|(last, others)| (*last == self.members.own, others.iter().map(|one| refusal::of(&pod, one)).collect::<Vec<_>>()))
-        else {
+        let Some((last, others)) = refusal::order(&pod, &self.members).split_last().map(|(last, others)| {
+            (*last == self.members.own, others.iter().map(|one| refusal::of(&pod, one)).collect::<Vec<_>>())
+        }) else {
             return;
         };
         if !last {

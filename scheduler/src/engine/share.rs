@@ -65,7 +65,7 @@ impl Engine {
     }
 
     /// A node has changed.
-    pub(crate) fn node_changed(&mut self, change: &Change<NodeView>) {
+    pub fn node_changed(&mut self, change: &Change<NodeView>) {
         let node = change.object();
         if !self.owns(node.name()) {
             return;
@@ -109,7 +109,7 @@ impl Engine {
 
     /// The members have changed, and with them this scheduler's share of the nodes. `nodes` and `pods` are all that the
     /// cluster has; changes that led to them may still come in afterwards.
-    pub(crate) fn members_changed(&mut self, members: &Members, nodes: &[Arc<NodeView>], pods: &[Arc<PodView>]) {
+    pub fn members_changed(&mut self, members: &Members, nodes: &[Arc<NodeView>], pods: &[Arc<PodView>]) {
         self.members = members.clone();
         let lost: Vec<SmolStr> = self.columns.names().filter(|name| !self.owns(name)).cloned().collect();
         for name in lost {
@@ -144,7 +144,9 @@ impl Engine {
             let (place, pod) = (entry.place, entry.pod.clone());
             match (place, self.place_of(&pod, now)) {
                 (Place::Unschedulable(_), _) => self.queue.put_at(&uid, Place::Active(now)),
-                (Place::Parked(_), place) | (Place::Active(_), place @ Place::Parked(_)) => self.queue.put_at(&uid, place),
+                (Place::Parked(_), place) | (Place::Active(_), place @ Place::Parked(_)) => {
+                    self.queue.put_at(&uid, place)
+                }
                 _ => (),
             }
         }

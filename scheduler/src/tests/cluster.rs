@@ -134,7 +134,9 @@ impl Generator {
             0 => json!({"operator": "Exists"}),
             1 => json!({"key": self.pick(&["x", "y"]), "operator": "Exists", "effect": self.pick(&EFFECTS)}),
             2 => json!({"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"}),
-            _ => json!({"key": self.pick(&["x", "y"]), "operator": self.pick(&["", "Equal"]), "value": self.pick(&["", "1"])}),
+            _ => {
+                json!({"key": self.pick(&["x", "y"]), "operator": self.pick(&["", "Equal"]), "value": self.pick(&["", "1"])})
+            }
         }
     }
 

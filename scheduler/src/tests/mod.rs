@@ -1,5 +1,5 @@
 //! Tests of the whole engine against plain models, by seeds. A failing test names its seed; run it alone with
-//! `SEED=<number> cargo test -p shardplane-scheduler <test>`.
+//! `SEED=<number> cargo test -p shardplane-scheduler <test>`. `SEEDS=<number>` runs that many.
 
 mod cluster;
 mod model;
@@ -57,6 +57,7 @@ fn for_seeds(count: u64, test: impl Fn(u64)) {
     if let Ok(seed) = std::env::var("SEED") {
         return test(seed.parse().expect("SEED is a number"));
     }
+    let count = std::env::var("SEEDS").map_or(count, |count| count.parse().expect("SEEDS is a number"));
     for seed in 0..count {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(seed)));
         if let Err(panic) = outcome {

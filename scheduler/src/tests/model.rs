@@ -129,7 +129,8 @@ impl Model {
     }
 
     fn crowd(&self) -> Vec<(&Value, Vec<&Value>)> {
-        let on = |name: &str| self.placed.iter().filter(|(_, node)| *node == name).map(|(uid, _)| &self.pods[uid]).collect();
+        let on =
+            |name: &str| self.placed.iter().filter(|(_, node)| *node == name).map(|(uid, _)| &self.pods[uid]).collect();
         self.nodes.iter().map(|(name, node)| (node, on(name))).collect()
     }
 
@@ -209,7 +210,7 @@ impl Model {
 #[test]
 fn placements_and_refusals_are_those_of_the_plain_rules() {
     let (placements, refusals) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
-    for_seeds(60, |seed| {
+    for_seeds(40, |seed| {
         let mut model = Model::new(seed);
         for _ in 0..120 {
             model.step();
@@ -219,20 +220,29 @@ fn placements_and_refusals_are_those_of_the_plain_rules() {
         refusals.set(refusals.get() + refused);
     });
     if std::env::var("SEED").is_err() {
-        assert!(placements.get() > 500 && refusals.get() > 500, "{placements:?} {refusals:?}: the test tests little");
+        assert!(placements.get() > 300 && refusals.get() > 300, "{placements:?} {refusals:?}: the test tests little");
     }
 }
 
 #[test]
 fn what_is_not_implemented_is_refused_and_said() {
     let mut model = Model::new(1);
-    model.nodes.insert("n".into(), json!({
-        "metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "4", "memory": "4Gi", "pods": "10"}},
-    }));
+    model.nodes.insert(
+        "n".into(),
+        json!({
+            "metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "4", "memory": "4Gi", "pods": "10"}},
+        }),
+    );
     model.engine.node_changed(&Change::Added(view(&model.nodes["n"])));
     let cases = [
-        (json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}}), "anti-affinity"),
-        (json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}}), "InterPodAffinity"),
+        (
+            json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}}),
+            "anti-affinity",
+        ),
+        (
+            json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}}),
+            "InterPodAffinity",
+        ),
         (json!({"topologySpreadConstraints": [{"whenUnsatisfiable": "DoNotSchedule"}]}), "PodTopologySpread"),
         (json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}), "VolumeBinding"),
         (json!({"volumes": [{"name": "v", "ephemeral": {}}]}), "VolumeBinding"),

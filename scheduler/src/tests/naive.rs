@@ -215,7 +215,8 @@ fn balanced(pod: &Value, node: &Value, others: &[&Value]) -> i64 {
 /// The total score of every node that will do.
 pub(super) fn scores<'a>(pod: &Value, nodes: &[(&'a Value, Vec<&Value>)]) -> BTreeMap<&'a str, i64> {
     let feasible: Vec<_> = nodes.iter().filter(|(node, others)| refusals(pod, node, others).is_empty()).collect();
-    let taints: Vec<i64> = feasible.iter().map(|(node, _)| untolerated(pod, node, &["PreferNoSchedule"]) as i64).collect();
+    let taints: Vec<i64> =
+        feasible.iter().map(|(node, _)| untolerated(pod, node, &["PreferNoSchedule"]) as i64).collect();
     let preferred = pod.at(&AFFINITY).list(&[PREFERRED]);
     let weight = |node: &Value| -> i64 {
         let matching = preferred.iter().filter(|one| term(node, one.at(&["preference"])));

@@ -59,7 +59,8 @@ impl Cluster {
         let nodes = names.map(|name| (name.clone(), node(&mut random, &name))).collect();
         let (pods, log, identities) = Default::default();
         let world = World::new(seed);
-        let mut made = Self { world, random, nodes, pods, log, version: 0, members: Vec::new(), identities, refusals: 0 };
+        let mut made =
+            Self { world, random, nodes, pods, log, version: 0, members: Vec::new(), identities, refusals: 0 };
         for number in 0..members {
             made.start(&format!("scheduler-{number}"));
         }
@@ -178,7 +179,8 @@ impl Cluster {
                 if pod.text(&["metadata", "resourceVersion"]) != telling.pod.meta.resource_version {
                     return Written::Stale;
                 }
-                let condition = json!({"type": "PodScheduled", "status": "False", "reason": reason, "message": message});
+                let condition =
+                    json!({"type": "PodScheduled", "status": "False", "reason": reason, "message": message});
                 pod.set(&["status", "conditions"], json!([condition]));
             }
         }
@@ -293,7 +295,7 @@ impl Cluster {
 #[test]
 fn what_fits_anywhere_is_bound_and_nothing_is_overcommitted() {
     let refusals = std::cell::Cell::new(0);
-    for_seeds(60, |seed| {
+    for_seeds(30, |seed| {
         let members = 2 + (seed % 3) as usize;
         let mut cluster = Cluster::new(seed, members, 8);
         for _ in 0..300 {
@@ -303,12 +305,12 @@ fn what_fits_anywhere_is_bound_and_nothing_is_overcommitted() {
         cluster.check_settled();
         refusals.set(refusals.get() + cluster.refusals);
     });
-    assert!(std::env::var("SEED").is_ok() || refusals.get() > 100, "hardly any pod was offered to anyone");
+    assert!(std::env::var("SEED").is_ok() || refusals.get() > 50, "hardly any pod was offered to anyone");
 }
 
 #[test]
 fn work_goes_on_when_schedulers_die_and_come_back() {
-    for_seeds(60, |seed| {
+    for_seeds(30, |seed| {
         let mut cluster = Cluster::new(seed, 3, 8);
         for round in 0..4 {
             for _ in 0..80 {

@@ -14,7 +14,8 @@ const MI: i64 = 1 << 20;
 fn requests_are_the_larger_of_running_and_starting() {
     let container = |cpu: &str| json!({"resources": {"requests": {"cpu": cpu}}});
     let sidecar = json!({"restartPolicy": "Always", "resources": {"requests": {"cpu": "200m"}}});
-    let spec = json!({"containers": [container("100m"), container("300m")], "initContainers": [sidecar, container("500m")]});
+    let spec =
+        json!({"containers": [container("100m"), container("300m")], "initContainers": [sidecar, container("500m")]});
     let view = pod(spec, json!({}));
     assert_eq!(view.charge.requests, Requests { cpu: 700, ..Requests::default() });
     assert_eq!((view.charge.scored_cpu, view.charge.scored_memory), (700, 600 * MI));
@@ -56,7 +57,8 @@ fn a_request_that_cannot_be_read_fits_nowhere() {
 
 #[test]
 fn pods_of_one_template_have_equal_needs() {
-    let spec = json!({"containers": [{"resources": {"requests": {"cpu": "1"}}}], "tolerations": [{"key": "a"}, {"key": "b"}]});
+    let spec =
+        json!({"containers": [{"resources": {"requests": {"cpu": "1"}}}], "tolerations": [{"key": "a"}, {"key": "b"}]});
     let mut turned = spec.clone();
     turned["tolerations"] = json!([{"key": "b"}, {"key": "a"}]);
     turned["containers"][0]["resources"]["requests"]["cpu"] = json!("1000m");

@@ -336,9 +336,8 @@ impl RawPod {
     /// What this scheduler does not do yet.
     fn missing(&self) -> Vec<&'static str> {
         let affinity = &self.spec.affinity;
-        let has_volume = |kinds: &[&str]| {
-            self.spec.volumes.iter().any(|volume| kinds.iter().any(|kind| volume.contains_key(*kind)))
-        };
+        let has_volume =
+            |kinds: &[&str]| self.spec.volumes.iter().any(|volume| kinds.iter().any(|kind| volume.contains_key(*kind)));
         let spread = |one: &RawSpread| one.when_unsatisfiable != "ScheduleAnyway";
         let exclusive = ["gcePersistentDisk", "awsElasticBlockStore", "iscsi", "rbd"];
         [
@@ -397,9 +396,8 @@ impl From<RawPod> for PodView {
             never_preempts: raw.spec.preemption_policy == "Never",
             is_terminal: matches!(raw.status.phase.as_str(), "Succeeded" | "Failed"),
             gates: raw.spec.scheduling_gates.into_iter().map(|gate| gate.name).collect(),
-            scheduled: condition.map(|RawCondition { status, reason, message, .. }| {
-                Box::new(Scheduled { status, reason, message })
-            }),
+            scheduled: condition
+                .map(|RawCondition { status, reason, message, .. }| Box::new(Scheduled { status, reason, message })),
             charge,
             needs,
         }
