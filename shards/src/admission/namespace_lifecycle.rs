@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::document::Document;
+use api::selector::Selectable;
 use api::status::Cause;
 use api::{Object, Status, Value};
 
@@ -26,7 +26,7 @@ pub(super) fn admit(attributes: &mut Attributes<'_, '_, '_>, _: &mut Value) -> R
     }
     let name = &call.request.namespace;
     let namespace = find(attributes).ok_or_else(|| Status::not_found("", "namespaces", name))?;
-    if namespace.document().text(&["status", "phase"]) != "Terminating" {
+    if phase_of(attributes, &namespace) != "Terminating" {
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {name} because it is being terminated");
@@ -35,6 +35,13 @@ pub(super) fn admit(attributes: &mut Attributes<'_, '_, '_>, _: &mut Value) -> R
         message: format!("namespace {name} is being terminated"),
         field: "metadata.namespace".to_owned(),
     }))
+}
+
+/// status.phase, which selectors may name, so that it need not be read out of the document.
+fn phase_of<'a>(attributes: &Attributes<'_, '_, '_>, namespace: &'a Object) -> &'a str {
+    let resource = attributes.call.shard.registry.named("namespaces");
+    let at = resource.and_then(|resource| resource.selectable.iter().position(|field| field.label == "status.phase"));
+    at.map_or("", |at| namespace.field(at))
 }
 
 fn find(attributes: &mut Attributes<'_, '_, '_>) -> Option<Arc<Object>> {

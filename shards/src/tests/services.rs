@@ -121,6 +121,14 @@ async fn a_type_change_moves_ports_and_addresses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_update_may_make_a_service_too() {
+    let cluster = Cluster::start(2).await;
+    let made = cluster.update("services", &service("default", "web", "NodePort")).await.unwrap();
+    assert!(ip_of(&made).starts_with("10."));
+    assert_eq!(cluster.list("nodeports.internal.shardplane", "").await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn forgotten_reservations_are_freed() {
     let cluster = Cluster::start(2).await;
     let lost = json!({

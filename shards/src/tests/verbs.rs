@@ -294,6 +294,23 @@ async fn who_gives_up_an_answer_does_not_give_up_the_write() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn writers_wait_while_the_store_is_behind() {
+    let cluster = std::sync::Arc::new(Cluster::start(1).await);
+    cluster.store.set_latency(std::time::Duration::from_millis(50));
+    let before = cluster.store.commits();
+    let value = "x".repeat(100_000);
+    let tasks = (0..100).map(|at| {
+        let (cluster, body) = (cluster.clone(), config_map(&format!("m{at}"), &value));
+        tokio::spawn(async move { cluster.create("configmaps", &body).await })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap().unwrap();
+    }
+    assert!(cluster.store.commits() >= before + 3, "10 MB do not go into one batch");
+    assert_eq!(cluster.list("configmaps", "default").await.len(), 100);
+}
+
+#[tokio::test(start_paused = true)]
 async fn events_go_after_an_hour_without_news() {
     let cluster = Cluster::start(2).await;
     for at in 0..10 {

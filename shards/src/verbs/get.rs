@@ -17,7 +17,7 @@ pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, 
     shard.check_owned(call.slot)?;
     let Verb::Get { version } = request.verb else { return Err(call.method_not_allowed()) };
     match &*request.subresource {
-        "" | "status" | "ephemeralcontainers" | "resize" => get(call, version).await,
+        "" | "status" => get(call, version).await,
         "scale" => subresources::scale::read(call),
         _ => Err(call.method_not_allowed()),
     }

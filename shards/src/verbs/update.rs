@@ -87,7 +87,7 @@ async fn create_instead(call: Call<'_>) -> Result<Option<Answer>, Status> {
         let uid = body.uid();
         return Err(call.conflict(&format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ")));
     }
-    match create::create_with(call, new, new.options.dry_run, &mut |_, _| Ok(())).await {
+    match create::create(call).await {
         Err(status) if status.reason() == api::status::Reason::AlreadyExists => Ok(None),
         other => other.map(Some),
     }
