@@ -130,7 +130,7 @@ impl LeaseView {
 
 impl Membership {
     /// Creates this worker's Lease, keeps renewing it until `shutdown`, and follows the others. Released at the end, so
-    /// that a clean stop hands over at once.
+    /// that a clean stop hands over at once; the receiver is closed once that is done.
     pub async fn join(
         client: Client,
         options: MembershipOptions,

@@ -9,6 +9,9 @@ use client::Client;
 use serde::Serialize;
 
 use crate::Logs;
+use crate::pod::admission::Room;
+
+const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 /// How much of a kubelet's traffic is real.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +184,28 @@ impl FleetConfig {
         }
     }
 
+    /// Whether quantities are quantities and names can be names of nodes; the error is a sentence for the user.
+    pub fn validate(&self) -> Result<(), String> {
+        Room::of(self)?;
+        let prefix = self.name_prefix.as_bytes();
+        let allowed = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(byte);
+        if prefix.len() > 240 || !prefix.iter().all(allowed) || matches!(prefix.first(), Some(b'-' | b'.')) {
+            return Err(format!(
+                "{:?} cannot begin the name of a node: a-z, 0-9, '-' and '.' are allowed",
+                self.name_prefix
+            ));
+        }
+        if let Some(taint) = self.taints.iter().find(|taint| !EFFECTS.contains(&taint.effect.as_str())) {
+            return Err(format!(
+                "the effect {:?} of taint {:?} is none of {}",
+                taint.effect,
+                taint.key,
+                EFFECTS.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
     /// The name of the `at`th node of this fleet.
     pub fn node_name(&self, at: usize) -> String {
         format!("{}{}", self.name_prefix, self.first + at)
@@ -192,6 +217,20 @@ mod tests {
     use client::fake::manual_ambient;
 
     use super::*;
+
+    #[test]
+    fn a_bad_configuration_is_named() {
+        let good = FleetConfig::in_process(3);
+        assert_eq!(good.validate(), Ok(()));
+        let taint = Taint { key: "a".into(), value: String::new(), effect: "Sometimes".into() };
+        for (bad, says) in [
+            (FleetConfig { memory: "lots".into(), ..good.clone() }, "memory"),
+            (FleetConfig { name_prefix: "Node_".into(), ..good.clone() }, "Node_"),
+            (FleetConfig { taints: vec![taint], ..good.clone() }, "Sometimes"),
+        ] {
+            assert!(bad.validate().unwrap_err().contains(says));
+        }
+    }
 
     #[tokio::test]
     async fn half_of_all_samples_are_below_the_median() {

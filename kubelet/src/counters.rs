@@ -13,6 +13,8 @@ pub struct Counters {
     pub ready: Gauge,
     /// Pods that kubelets know.
     pub pods: Gauge,
+    /// Pods that were turned away because their node had no room: a scheduler has overcommitted it.
+    pub rejected: Counter,
     /// Pods that run.
     pub pods_running: Gauge,
     /// Lease renewals that succeeded.
@@ -29,6 +31,7 @@ impl Counters {
         registry.register("nodes_ready", "Simulated kubelets that reported ready", self.ready.clone());
         registry.register("pods", "Pods on simulated kubelets", self.pods.clone());
         registry.register("pods_running", "Running Pods on simulated kubelets", self.pods_running.clone());
+        registry.register("pods_rejected", "Pods that did not fit on their simulated node", self.rejected.clone());
         registry.register("lease_renewals", "Lease renewals that succeeded", self.renewals.clone());
         registry.register("lease_renewals_failed", "Lease renewals that failed", self.failed_renewals.clone());
     }

@@ -20,6 +20,7 @@ use crate::counters::Counters;
 use crate::follow::{Follow, Followed, Versioned};
 use crate::node::Kubelet;
 use crate::node::object::{NodeSpec, NodeStatus};
+use crate::pod::admission::Room;
 
 /// What the kubelets of a fleet share.
 pub(crate) struct Shared {
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) registrations: Semaphore,
     pub(crate) host_ip: String,
+    /// What each node has room for; `None` where the configuration names no quantities.
+    pub(crate) room: Option<Room>,
     client_for: Box<dyn Fn(&str) -> Client + Send + Sync>,
     recorder: Recorder,
     /// By name of the node.
@@ -82,6 +85,7 @@ impl Fleet {
             counters: Counters::default(),
             registrations: Semaphore::new(config.registrations.max(1)),
             host_ip: config.address.to_string(),
+            room: Room::of(&config).ok(),
             client_for: Box::new(client_for),
             recorder,
             tasks: TaskTracker::new(),

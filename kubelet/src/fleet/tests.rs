@@ -370,6 +370,33 @@ async fn failures_are_survived() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_is_never_overcommitted() {
+    let server = FakeApi::new();
+    let test = start(&server, FleetConfig { cpu: "1".into(), ..in_process(1) }).await;
+    test.give_range("node-0", "10.128.0.0/24");
+    let asks = |cpu: &str| json!({"spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": cpu}}}]}});
+    test.bind("first", "node-0", asks("600m"));
+    pass(1.0).await;
+    test.bind("second", "node-0", asks("600m"));
+    pass(1.0).await;
+    let status = test.status("second");
+    assert_eq!((&status["phase"], &status["reason"]), (&json!("Failed"), &json!("OutOfcpu")));
+    assert!(status["message"].as_str().unwrap().starts_with("Pod was rejected: Node didn't have enough resource: cpu"));
+    assert_eq!((test.fleet.counters().rejected.get(), test.fleet.counters().pods_running.get()), (1, 1));
+    assert!(test.events().contains(&"OutOfcpu".to_owned()));
+    test.bind("third", "node-0", asks("400m"));
+    pass(1.0).await;
+    assert_eq!(test.status("third")["phase"], "Running", "what was turned away takes no room");
+    // Neither does what went while nobody watched.
+    server.cut_watches();
+    server.remove(&format!("{PODS}/first"));
+    test.bind("zz", "node-0", asks("600m"));
+    server.forget_history();
+    pass(1.0).await;
+    assert_eq!(test.status("zz")["phase"], "Running");
+}
+
+#[tokio::test(start_paused = true)]
 async fn some_nodes_never_start() {
     let server = FakeApi::new();
     let config = FleetConfig { stopped: vec!["node-1".into()], events: Events::None, ..in_process(3) };

@@ -1,6 +1,7 @@
 //! What happens to a Pod, and when. Pure: it is told the time, and says what is to be written to the API.
 //!
 //! ```text
+//! New ──reject──> Done
 //! New ──admit (wire)──> Starting ──start──> Running ──exit──> Done ─┐
 //!                           │                │   ^                   │
 //!                           │              crash restart             │ deletion
@@ -29,6 +30,8 @@ pub(crate) enum Act {
     Restart,
     /// Ready as it really is: somebody else has written it, or a readiness gate has turned.
     Refresh,
+    /// Failed: the node has no room for it.
+    Reject,
     /// Succeeded or Failed.
     Finish(Ending),
     /// The containers were told to stop and have stopped.
@@ -49,6 +52,7 @@ pub(crate) enum Ending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     New,
+    Rejected,
     Starting(Duration),
     /// Since when; when the containers exit by themselves.
     Running(Duration, Option<Duration>),
@@ -139,19 +143,26 @@ impl Machine {
         machine
     }
 
-    /// The Pod is to be deleted within `grace`.
-    pub(crate) fn terminate(&mut self, grace: Duration, now: Duration) {
+    /// The node has no room for a Pod that has just come.
+    pub(crate) fn reject(&mut self) {
+        self.enter(Stage::Rejected);
+    }
+
+    /// The Pod is to be deleted within `grace`. Whether containers are told to stop by this.
+    pub(crate) fn terminate(&mut self, grace: Duration, now: Duration) -> bool {
         let latest = now + grace;
         match &mut self.stage {
-            Stage::New | Stage::Starting(_) | Stage::Done => self.enter(Stage::Stopping(now, false)),
+            Stage::New | Stage::Rejected | Stage::Starting(_) | Stage::Done => self.enter(Stage::Stopping(now, false)),
             Stage::Running(..) | Stage::BackOff(_) => {
                 let stage = Stage::Stopping(now + self.pace.stop.min(grace), true);
                 self.enter(stage);
+                return true;
             }
             // A second deletion may shorten the grace period.
             Stage::Stopping(at, _) => *at = (*at).min(latest),
             Stage::Terminated | Stage::Gone => {}
         }
+        false
     }
 
     /// What is due now.
@@ -168,6 +179,7 @@ impl Machine {
     fn next(&self) -> Option<(Act, Duration)> {
         let own = match self.stage {
             Stage::New => Some((Act::Admit, self.accepted)),
+            Stage::Rejected => Some((Act::Reject, self.accepted)),
             Stage::Starting(at) => Some((Act::Start, at)),
             Stage::Running(..) if self.stale => Some((Act::Refresh, Duration::ZERO)),
             Stage::Running(_, None) | Stage::Done | Stage::Gone => None,
@@ -221,7 +233,7 @@ impl Machine {
                 self.stale = false;
                 self.stage
             }
-            Act::Finish(_) => Stage::Done,
+            Act::Finish(_) | Act::Reject => Stage::Done,
             Act::Terminate => Stage::Terminated,
             Act::Delete => Stage::Gone,
         };
@@ -300,7 +312,8 @@ mod tests {
         assert_eq!(machine.act(s(11)), None);
         assert_eq!(play(&mut machine, 1000), [(12, Act::Start)]);
         assert!(machine.is_running());
-        machine.terminate(s(30), s(100));
+        assert!(machine.terminate(s(30), s(100)));
+        assert!(!machine.terminate(s(30), s(101)), "they have been told");
         assert!(machine.is_running());
         assert_eq!(machine.act(s(102)), None);
         assert_eq!(play(&mut machine, 103), [(103, Act::Terminate), (0, Act::Delete)]);
@@ -383,6 +396,14 @@ mod tests {
         machine.done(Act::Start, s(33));
         machine.terminate(s(30), s(34));
         assert_eq!(machine.due(), Some(s(37)));
+    }
+
+    #[test]
+    fn what_was_turned_away_is_done() {
+        let mut machine = Machine::new(COURSE, PACE, s(10));
+        machine.reject();
+        assert_eq!(play(&mut machine, 1000), [(10, Act::Reject)]);
+        assert!(machine.is_done());
     }
 
     #[test]

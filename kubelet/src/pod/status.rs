@@ -4,6 +4,7 @@ use api::Value;
 use serde_json::json;
 use smol_str::SmolStr;
 
+use super::admission::Rejection;
 use super::machine::{Act, Ending};
 use super::view::{Container, Phase, Plan};
 
@@ -22,6 +23,11 @@ pub(crate) struct Scene<'a> {
     pub(crate) restarts: u32,
     /// Whether everything in spec.readinessGates is True.
     pub(crate) gates_open: bool,
+    /// Why the node has no room for it.
+    pub(crate) rejection: Option<&'a Rejection>,
+    /// Whether the kubelet has said anything about it before, and whether its binding stands in the conditions.
+    pub(crate) is_known: bool,
+    pub(crate) is_scheduled: bool,
 }
 
 /// How the containers are.
@@ -53,6 +59,7 @@ pub(crate) fn patch(scene: &Scene<'_>, act: Act) -> Option<Value> {
             let ready: Vec<Value> = ready.into_iter().filter(|condition| condition["type"] == "Ready").collect();
             return Some(json!({"metadata": {"uid": scene.plan.uid}, "status": {"conditions": ready}}));
         }
+        Act::Reject => return scene.rejection.map(|rejection| rejected(scene, rejection)),
         // SIGKILL's code.
         Act::Finish(Ending::Deadline) => (Phase::Failed, Containers::Ended(Exit { code: 137 })),
         // They end on SIGTERM, in order.
@@ -86,6 +93,16 @@ pub(crate) fn patch(scene: &Scene<'_>, act: Act) -> Option<Value> {
     Some(json!({"metadata": {"uid": scene.plan.uid}, "status": status}))
 }
 
+fn rejected(scene: &Scene<'_>, rejection: &Rejection) -> Value {
+    let status = json!({
+        "phase": Phase::Failed.text(),
+        "reason": rejection.reason,
+        "message": format!("Pod was rejected: {}", rejection.message),
+        "startTime": scene.accepted,
+    });
+    json!({"metadata": {"uid": scene.plan.uid}, "status": status})
+}
+
 fn conditions(scene: &Scene<'_>, phase: Phase, containers: Containers) -> Vec<Value> {
     let names: Vec<&str> = scene.plan.containers.iter().map(|container| container.name.as_str()).collect();
     let sandbox = containers == Containers::Running || containers == Containers::Waiting;
@@ -106,7 +123,7 @@ fn conditions(scene: &Scene<'_>, phase: Phase, containers: Containers) -> Vec<Va
     };
     let gated = ready && !scene.gates_open;
     let closed = "one or more readiness gates of pod are not \"True\"";
-    vec![
+    let mut conditions = vec![
         condition(scene, "PodReadyToStartContainers", sandbox, "", ""),
         condition(scene, "Initialized", initialized, initialized_reason, if initialized { "" } else { &incomplete }),
         if gated {
@@ -115,22 +132,28 @@ fn conditions(scene: &Scene<'_>, phase: Phase, containers: Containers) -> Vec<Va
             condition(scene, "Ready", ready, reason, message)
         },
         condition(scene, "ContainersReady", ready, reason, message),
-        condition(scene, "PodScheduled", true, "", ""),
-    ]
+    ];
+    // Binding says so, with its time; a Pod that was made on its node has not been bound.
+    if !scene.is_scheduled {
+        conditions.push(condition(scene, "PodScheduled", true, "", ""));
+    }
+    conditions
 }
 
-/// A patch merges conditions by type: what is absent here is kept, so an empty reason must be said as null.
+/// A patch merges conditions by type: what is absent here is kept, so an empty reason must be said as null where there may
+/// have been another before.
 fn condition(scene: &Scene<'_>, kind: &str, is: bool, reason: &str, message: &str) -> Value {
-    let text = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
     let mut condition = json!({
         "type": kind,
         "status": if is { "True" } else { "False" },
-        "reason": text(reason),
-        "message": text(message),
+        "lastTransitionTime": scene.now,
     });
-    // Binding has set this one, with its time.
-    if kind != "PodScheduled" {
-        condition["lastTransitionTime"] = scene.now.into();
+    for (field, text) in [("reason", reason), ("message", message)] {
+        if !text.is_empty() {
+            condition[field] = text.into();
+        } else if scene.is_known {
+            condition[field] = Value::Null;
+        }
     }
     if scene.generation > 0 {
         condition["observedGeneration"] = scene.generation.into();
@@ -189,7 +212,7 @@ fn container_status(scene: &Scene<'_>, container: &Container, containers: Contai
 }
 
 fn init_status(scene: &Scene<'_>, init: &Container, containers: Containers) -> Value {
-    let sidecar = init.restart_policy.as_deref() == Some("Always");
+    let sidecar = init.is_sidecar();
     let id = scene.plan.container_id(&init.name, 0);
     let waits = containers == Containers::Creating;
     let runs = sidecar && matches!(containers, Containers::Running | Containers::Waiting);
@@ -249,6 +272,9 @@ mod tests {
             now: "T3",
             restarts: 0,
             gates_open: true,
+            rejection: None,
+            is_known: false,
+            is_scheduled: false,
         }
     }
 
@@ -276,6 +302,16 @@ mod tests {
         assert_eq!(id.len(), "shardplane-sim://".len() + 64);
         assert_eq!(id, plan.container_id("nginx", 0));
         assert_ne!(id, plan.container_id("nginx", 1));
+    }
+
+    #[test]
+    fn an_earlier_reason_is_taken_back() {
+        let plan = plan(json!({"containers": [{"name": "a", "image": "i"}]}));
+        let first = patch(&scene(&plan, &[]), Act::Start).unwrap();
+        assert!(of(&first, "Ready").get("reason").is_none());
+        let later = patch(&Scene { is_known: true, is_scheduled: true, ..scene(&plan, &[]) }, Act::Start).unwrap();
+        assert_eq!(of(&later, "Ready").get("reason"), Some(&Value::Null));
+        assert!(!later.to_string().contains("PodScheduled"));
     }
 
     #[test]

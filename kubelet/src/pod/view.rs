@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 use smol_str::SmolStr;
 
+use super::admission::{Requests, Resources};
 use crate::follow::Versioned;
 
 /// A Pod as it comes from the server.
@@ -48,6 +49,7 @@ pub(crate) struct PodSpec {
     pub(crate) restart_policy: RestartPolicy,
     pub(crate) active_deadline_seconds: Option<u64>,
     pub(crate) readiness_gates: Option<Vec<ReadinessGate>>,
+    pub(crate) resources: Option<Resources>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -63,6 +65,13 @@ pub(crate) struct Container {
     pub(crate) image: SmolStr,
     /// `Always` makes an init container a sidecar.
     pub(crate) restart_policy: Option<SmolStr>,
+    pub(crate) resources: Option<Resources>,
+}
+
+impl Container {
+    pub(crate) fn is_sidecar(&self) -> bool {
+        self.restart_policy.as_deref() == Some("Always")
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -157,6 +166,11 @@ impl Versioned for PodView {
     }
 }
 
+/// A container without its resources, which are summed up already.
+fn remembered(container: &Container) -> Container {
+    Container { resources: None, ..container.clone() }
+}
+
 /// What a kubelet remembers of a Pod: what does not change while it lives.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -172,6 +186,7 @@ pub(crate) struct Plan {
     pub(crate) exit_code: i32,
     pub(crate) active_deadline_seconds: Option<u64>,
     pub(crate) readiness_gates: Box<[SmolStr]>,
+    pub(crate) requests: Requests,
 }
 
 impl Plan {
@@ -184,8 +199,9 @@ impl Plan {
             namespace: view.metadata.namespace.clone(),
             name: view.metadata.name.clone(),
             uid: view.metadata.uid.clone(),
-            containers: view.spec.containers.clone().into(),
-            init_containers: view.spec.init_containers.clone().unwrap_or_default().into(),
+            containers: view.spec.containers.iter().map(remembered).collect(),
+            init_containers: view.spec.init_containers.iter().flatten().map(remembered).collect(),
+            requests: Requests::of_pod(&view.spec),
             host_network: view.spec.host_network.unwrap_or(false),
             restart_policy: view.spec.restart_policy,
             run_seconds: run.filter(|seconds| seconds.is_finite() && (0.0..1e9).contains(seconds)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::patch::PatchType;
 use api::time;
-use client::{ClientError, EventKind, Key, Regarding, known};
+use client::{ClientError, Key, known};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::{StreamExt, stream};
 use hashbrown::{HashMap, HashSet};
@@ -15,8 +15,10 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
 use super::addresses::Addresses;
+use super::admission::Rejection;
 use super::machine::{Act, Course, Found, Machine, Pace};
 use super::status::{Scene, patch};
+use super::telling;
 use super::view::{Phase, Plan, PodView};
 use crate::config::{Events, Fidelity};
 use crate::counters::Counted;
@@ -49,6 +51,10 @@ struct Pod {
     /// Its place in the node's range.
     offset: Option<u32>,
     gates_open: bool,
+    rejection: Option<Box<Rejection>>,
+    /// Whether Ready has ever been written, and whether PodScheduled is True.
+    is_known: bool,
+    is_scheduled: bool,
     /// The version that the last write made: what the watch says about earlier ones is old.
     written: u64,
     running: Option<Counted>,
@@ -158,7 +164,8 @@ impl<'a> Worker<'a> {
             self.forget(&key);
         }
         if !self.pods.contains_key(&key) {
-            let pod = self.meet(&view, now);
+            let mut pod = self.meet(&view, now);
+            self.admit(&mut pod, &view);
             if view.status.phase == Phase::Running {
                 self.kubelet.fleet.config.logs.begin(&key, self.life(&pod));
             }
@@ -175,13 +182,14 @@ impl<'a> Worker<'a> {
                 pod.machine.refresh();
             }
             pod.gates_open = gates_open;
+            pod.is_known |= has(&view, "Ready");
         }
         if view.metadata.deletion_timestamp.is_some() {
             let grace = view.metadata.deletion_grace_period_seconds.unwrap_or(0);
-            if pod.machine.is_running() && self.kubelet.fleet.config.events == Events::All {
-                tell_killing(self.kubelet, &pod.plan);
+            let told = pod.machine.terminate(Duration::from_secs(grace), now);
+            if told && self.kubelet.fleet.config.events == Events::All {
+                telling::tell_killing(self.kubelet, &pod.plan);
             }
-            pod.machine.terminate(Duration::from_secs(grace), now);
         }
     }
 
@@ -222,6 +230,9 @@ impl<'a> Worker<'a> {
         let ips: Vec<SmolStr> = view.status.pod_ips.iter().flatten().map(|ip| ip.ip.clone()).collect();
         let mut pod = Pod {
             gates_open: gates_open(&plan, view),
+            rejection: None,
+            is_known: has(view, "Ready"),
+            is_scheduled: is_true(view, "PodScheduled"),
             running: machine.is_running().then(|| Counted::new(&counters.pods_running)),
             _known: Counted::new(&counters.pods),
             plan,
@@ -235,6 +246,27 @@ impl<'a> Worker<'a> {
         };
         keep_address(&mut self.addresses, &mut pod);
         pod
+    }
+
+    /// Turns a new Pod away if the node has no room for it.
+    fn admit(&self, pod: &mut Pod, view: &PodView) {
+        // One that an earlier kubelet accepted stays accepted.
+        if view.status.phase != Phase::Pending || view.status.start_time.is_some() {
+            return;
+        }
+        let Some(room) = &self.kubelet.fleet.room else { return };
+        // While the state is being told, what has not been in it yet may be gone.
+        let is_there = |key: &Key| self.seen.as_ref().is_none_or(|seen| seen.contains(key));
+        let others = self
+            .pods
+            .iter()
+            .filter(|(key, other)| !other.machine.is_done() && other.rejection.is_none() && is_there(key));
+        let others = others.map(|(_, other)| other.plan.requests);
+        if let Err(rejection) = room.admit(pod.plan.requests, others) {
+            debug!(node = %self.kubelet.name, pod = %pod.plan.name, reason = rejection.message, "a Pod does not fit");
+            pod.rejection = Some(Box::new(rejection));
+            pod.machine.reject();
+        }
     }
 
     fn forget(&mut self, key: &Key) {
@@ -330,6 +362,9 @@ impl<'a> Worker<'a> {
             now: &time::format_seconds(wall),
             restarts: pod.machine.restarts + u32::from(act == Act::Restart),
             gates_open: pod.gates_open,
+            rejection: pod.rejection.as_deref(),
+            is_known: pod.is_known,
+            is_scheduled: pod.is_scheduled,
         };
         let body = patch(&scene, act)?;
         Some(Box::pin(async move {
@@ -361,6 +396,7 @@ impl<'a> Worker<'a> {
             }
         }
         pod.machine.done(act, now);
+        pod.is_known = true;
         if matches!(act, Act::Start | Act::Restart) {
             pod.started = wall;
         }
@@ -380,7 +416,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Events and logs of what was done.
+    /// Logs and Events of what was done.
     fn tell(&mut self, key: &Key, act: Act, wall: i64) {
         let Some(pod) = self.pods.get(key) else { return };
         let (config, plan) = (&self.kubelet.fleet.config, &pod.plan);
@@ -388,35 +424,9 @@ impl<'a> Worker<'a> {
             Act::Start => config.logs.begin(key, self.life(pod)),
             Act::Restart => config.logs.restart(key, wall),
             Act::BackOff | Act::Finish(_) | Act::Terminate => config.logs.finish(key, wall),
-            Act::Admit | Act::Refresh | Act::Delete => {}
+            Act::Admit | Act::Refresh | Act::Reject | Act::Delete => {}
         }
-        let recorder = &self.kubelet.recorder;
-        for container in &*plan.containers {
-            let regarding = regarding(plan, &container.name);
-            match act {
-                Act::Start | Act::Restart => {
-                    if config.events == Events::All {
-                        let image = &container.image;
-                        let pulled = format!(
-                            "Container image {image:?} already present on machine and can be accessed by the pod"
-                        );
-                        recorder.event(&regarding, EventKind::Normal, "Pulled", &pulled);
-                        recorder.event(&regarding, EventKind::Normal, "Created", "Container created");
-                    }
-                    if config.events >= Events::Started {
-                        recorder.event(&regarding, EventKind::Normal, "Started", "Container started");
-                    }
-                }
-                Act::BackOff if config.events >= Events::Started => {
-                    let message = format!(
-                        "Back-off restarting failed container {} in pod {}_{}({})",
-                        container.name, plan.name, plan.namespace, plan.uid
-                    );
-                    recorder.event(&regarding, EventKind::Warning, "BackOff", &message);
-                }
-                _ => {}
-            }
-        }
+        telling::tell(self.kubelet, plan, pod.rejection.as_deref(), act);
     }
 
     fn life(&self, pod: &Pod) -> Life {
@@ -441,6 +451,10 @@ fn is_true(view: &PodView, kind: &str) -> bool {
     view.status.conditions.iter().flatten().any(|condition| condition.kind == kind && condition.status == "True")
 }
 
+fn has(view: &PodView, kind: &str) -> bool {
+    view.status.conditions.iter().flatten().any(|condition| condition.kind == kind)
+}
+
 fn gates_open(plan: &Plan, view: &PodView) -> bool {
     plan.readiness_gates.iter().all(|gate| is_true(view, gate))
 }
@@ -453,22 +467,5 @@ fn keep_address(addresses: &mut Addresses, pod: &mut Pod) {
         && let Some(first) = pod.ips.first()
     {
         pod.offset = addresses.keep(first);
-    }
-}
-
-fn regarding(plan: &Plan, container: &str) -> Regarding {
-    Regarding {
-        api: known::PODS,
-        namespace: plan.namespace.to_string(),
-        name: plan.name.to_string(),
-        uid: plan.uid.to_string(),
-        field_path: format!("spec.containers{{{container}}}"),
-    }
-}
-
-fn tell_killing(kubelet: &Kubelet, plan: &Plan) {
-    for container in &*plan.containers {
-        let message = format!("Stopping container {}", container.name);
-        kubelet.recorder.event(&regarding(plan, &container.name), EventKind::Normal, "Killing", &message);
     }
 }
