@@ -1,6 +1,7 @@
 //! The gateway over real shards.
 
 mod lists;
+mod logs;
 mod paths;
 mod serving;
 mod watches;

@@ -281,6 +281,56 @@ async fn node_watches_get_their_pods_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_dead_shard_is_bounded() {
+    let cluster = Cluster::with(2, relayed(RelayLimits { bytes: 8_000, ..RelayLimits::default() })).await;
+    let (a, b) = (cluster.namespace_on(0).await, cluster.namespace_on(1).await);
+    let from = now(&cluster, ALL).await;
+    let mut wide = cluster.watch(&format!("{ALL}?watch=1&resourceVersion={from}")).await;
+    let mut narrow = cluster.watch(&format!("/api/v1/namespaces/{a}/configmaps?watch=1&resourceVersion={from}")).await;
+    cluster.config_map(&a, "start").await;
+    assert_eq!((wide.event().await.1, narrow.event().await.1), ("start".into(), "start".into()));
+    cluster.gates[1].pause(true);
+    for at in 0..60 {
+        let made = cluster.config_map(&a, &format!("map-{at}")).await;
+        assert_eq!(narrow.event().await.2, version_of(&made), "one slot waits for nobody");
+    }
+    assert_eq!(wide.next().await, None, "whoever waits for all starts again");
+    cluster.gates[1].pause(false);
+    let from = now(&cluster, ALL).await;
+    let mut again = cluster.watch(&format!("{ALL}?watch=1&resourceVersion={from}")).await;
+    for (namespace, name) in [(&b, "x"), (&a, "y"), (&b, "z")] {
+        let made = cluster.config_map(namespace, name).await;
+        assert_eq!(again.event().await, ("ADDED".into(), name.into(), version_of(&made)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_relays_go_and_come_back() {
+    let (tick, idle) = (Duration::from_millis(20), Duration::from_millis(60));
+    let cluster = Cluster::with(2, relayed(RelayLimits { tick, idle, ..RelayLimits::default() })).await;
+    let (a, b) = (cluster.namespace_on(0).await, cluster.namespace_on(1).await);
+    let from = now(&cluster, ALL).await;
+    let path = format!("{ALL}?watch=1&resourceVersion={from}");
+    let mut versions = vec![version_of(&cluster.config_map(&a, "first").await)];
+    let mut watch = cluster.watch(&path).await;
+    assert_eq!(watch.event().await.2, versions[0]);
+    // While it is watched it stays, however quiet it is.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    versions.push(version_of(&cluster.config_map(&b, "second").await));
+    assert_eq!(watch.event().await.2, versions[1]);
+    let resource = cluster.registry.named("configmaps").unwrap();
+    let relay = || cluster.gateway.inner.relays.relay(&"default".into(), resource);
+    let before = relay();
+    drop(watch);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!std::sync::Arc::ptr_eq(&before, &relay()), "nobody watches");
+    let mut watch = cluster.watch(&path).await;
+    for version in versions {
+        assert_eq!(watch.event().await.2, version);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopping_ends_watches_and_refuses_new_ones() {
     let cluster = Cluster::start(1).await;
     let mut watch = cluster.watch(&format!("{ALL}?watch=1&resourceVersion={}", now(&cluster, ALL).await)).await;

@@ -24,6 +24,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+#[cfg(test)]
+pub(crate) use server::config as server_config;
+
 use crate::authn::certificate_user;
 use crate::config::Limits;
 use crate::{Gateway, Inner};

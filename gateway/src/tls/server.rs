@@ -11,7 +11,7 @@ use rustls::{RootCertStore, ServerConfig};
 
 use super::{ServeError, TlsFiles};
 
-pub(super) fn config(files: &TlsFiles, client_ca: Option<&Path>) -> Result<ServerConfig, ServeError> {
+pub(crate) fn config(files: &TlsFiles, client_ca: Option<&Path>) -> Result<ServerConfig, ServeError> {
     let provider = Arc::new(default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
