@@ -1,6 +1,6 @@
 //! Wires the API together: data directory -> store -> shards -> gateway. What it does is in those crates.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use api::Registry;
 use api::ambient::Ambient;
 use api::builtin::{self, RuntimeConfig};
 use api::slot::{SLOTS, Slot};
-use gateway::pki::Pki;
-use gateway::tls::TlsFiles;
+use gateway::pki::{Pki, write_private};
 use gateway::{Gateway, GatewayConfig, KubeletAccess, Tokens};
 use prometheus_client::registry::Registry as MetricsRegistry;
 use shards::service::{ShardService, Topology, owner_of};
-use shards::{Health, Shard, ShardConfig, ShardMetrics, ShardOptions};
+use shards::{Bootstrap, Health, Shard, ShardConfig, ShardMetrics, ShardOptions};
 use smol_str::SmolStr;
 use store::{Embedded, SharedStore};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -95,8 +95,12 @@ impl Shards {
             tasks.spawn(async move { shard.run(shutdown).await });
         }
         let running = Self { topology, metrics, data, shards, tasks, shutdown };
-        shards::bootstrap(&running.topology, &registry, ambient, CLUSTER, args.service_cluster_ip_range).await?;
         Ok(running)
+    }
+
+    /// Whether each shard serves.
+    pub(crate) fn healths(&self) -> Vec<watch::Receiver<Health>> {
+        self.shards.iter().map(|shard| shard.health()).collect()
     }
 
     /// Waits until a shard can no longer serve: the process must exit then.
@@ -147,7 +151,6 @@ pub(crate) struct ApiServer {
     pub(crate) address: SocketAddr,
     pub(crate) kubeconfig: PathBuf,
     listener: TcpListener,
-    client_ca: PathBuf,
 }
 
 impl ApiServer {
@@ -162,36 +165,44 @@ impl ApiServer {
             Some(file) => Tokens::load(file)?,
             None => Tokens::default(),
         };
-        let listener = listen(args.listen)?;
+        let listener = gateway::tls::listen(args.listen).map_err(|error| format!("--listen {}: {error}", args.listen))?;
         let address = listener.local_addr()?;
         let registry = plan.registry.clone();
-        let first_ip = first_address(args);
+        let reachable = reachable(address);
         let shards = Shards::start(plan, ambient, metrics, progress).await?;
+        let service_cidr = args.store.service_cluster_ip_range;
+        let bootstrap = Bootstrap {
+            cluster: SmolStr::new_static(CLUSTER),
+            registry: registry.clone(),
+            ambient: ambient.clone(),
+            service_cidr,
+            advertise: Some((endpoint(reachable), address.port())),
+        };
+        bootstrap.run(&shards.topology).await?;
         progress.step("making keys and certificates");
-        let pki = Pki::ensure(shards.data.path(), &[address.ip(), first_ip], &ambient.clock)?;
-        let kubeconfig = shards.data.write("kubeconfig", &pki.kubeconfig(&format!("https://{}", reachable(address)))?)?;
-        let client_ca = pki.ca_file();
+        let names = [address.ip().to_string(), first_address(service_cidr).to_string()];
+        let pki = Pki::ensure(shards.data.path(), &names, ambient)?;
+        let kubeconfig = shards.data.file("kubeconfig");
+        write_private(&kubeconfig, &pki.kubeconfig(&format!("https://{reachable}"))?)?;
         let config = GatewayConfig {
             cluster: SmolStr::new_static(CLUSTER),
             tokens,
-            client_ca: Some(client_ca.clone()),
+            client_ca: Some(pki.ca()),
             kubelets: KubeletAccess {
-                identity: Some(pki.kubelet_client_files()),
+                identity: Some((pki.kubelet_client().certificate, pki.kubelet_client().key)),
                 ca: args.kubelet_certificate_authority.clone(),
                 allowed_internal: args.allow_internal.iter().cloned().chain(allowed_internal).collect(),
             },
-            advertise: reachable(address).to_string(),
+            advertise: reachable.to_string(),
             ..GatewayConfig::default()
         };
         let gateway = Gateway::new(config, shards.topology.clone(), registry, ambient.clone(), metrics);
-        Ok(Self { gateway, shards, pki, address, kubeconfig, listener, client_ca })
+        Ok(Self { gateway, shards, pki, address, kubeconfig, listener })
     }
 
     /// Serves HTTPS until `shutdown`.
     pub(crate) fn serve(&self, shutdown: CancellationToken) -> Result<tokio::task::JoinHandle<()>, Failure> {
-        let (certificate, key) = self.pki.serving_files();
-        let tls = TlsFiles { certificate, key, client_ca: Some(self.client_ca.clone()) };
-        let (gateway, listener) = (self.gateway.clone(), self.listener.try_clone()?);
+        let (gateway, listener, tls) = (self.gateway.clone(), self.listener.try_clone()?, self.pki.server());
         Ok(tokio::spawn(async move {
             if let Err(error) = gateway.serve(listener, tls, shutdown).await {
                 tracing::error!(%error, "the gateway stopped serving");
@@ -214,19 +225,14 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     reachable
 }
 
-fn first_address(args: &ApiArgs) -> std::net::IpAddr {
-    let network = u32::from(args.store.service_cluster_ip_range.network());
-    std::net::Ipv4Addr::from(network + 1).into()
+/// Where the `kubernetes` Service leads: the reference does not take loopback addresses, but a laptop has no other.
+fn endpoint(reachable: SocketAddr) -> Ipv4Addr {
+    match reachable.ip() {
+        std::net::IpAddr::V4(address) => address,
+        std::net::IpAddr::V6(_) => Ipv4Addr::LOCALHOST,
+    }
 }
 
-/// Binds a socket, or says in one line why not.
-pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let listener = TcpListener::bind(address).map_err(|error| -> Failure {
-        match error.kind() {
-            std::io::ErrorKind::AddrInUse => format!("{address} is in use: choose another --listen").into(),
-            _ => format!("{address} cannot be listened on: {error}").into(),
-        }
-    })?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+fn first_address(services: ipnet::Ipv4Net) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(services.network()).saturating_add(1))
 }

@@ -86,6 +86,16 @@ pub(crate) enum Fidelity {
     InProcess,
 }
 
+impl Fidelity {
+    /// As the status line says it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Wire => "wire",
+            Self::InProcess => "in-process",
+        }
+    }
+}
+
 /// Flags of everything that serves the API.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "API")]

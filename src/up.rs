@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use client::Client;
 use gateway::Gateway;
-use kubelet::Fleet;
+use controllers::ControllersHandle;
+use kubelet::{Fleet, FleetConfig};
 use prometheus_client::registry::Registry as MetricsRegistry;
+use scheduler::Scheduler;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api_server::ApiServer;
 use crate::cli::{Fidelity, UpArgs};
-use crate::cluster;
+use crate::cluster::{self, LogAccess};
 use crate::in_process::InProcess;
 use crate::progress::Progress;
 use crate::status_line::StatusLine;
@@ -32,16 +34,16 @@ pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
     let server = ApiServer::start(&args.api, fleet_address, &ambient, &mut metrics, &progress).await?;
     let (serving, working) = (CancellationToken::new(), CancellationToken::new());
     let served = server.serve(serving.clone())?;
-    say(&server.export_line());
+    crate::say(&server.export_line());
     let took = (ambient.clock.boot() - began).as_millis();
     tracing::info!("serving https://{} after {took} ms", server.address);
 
     let workers = Workers { server: &server, metrics: &mut metrics, shutdown: &working, ambient: &ambient };
-    let (status, fleet) = workers.start(&args, fleet_config, &progress).await?;
+    let cluster = workers.start(&args, fleet_config, &progress).await?;
     server.gateway.expose_metrics(Arc::new(metrics));
 
     let outcome = tokio::select! {
-        never = show(&status, fleet.as_ref(), &args, &progress) => match never {},
+        never = show(&cluster, &args, &progress) => match never {},
         () = stop.recv() => Ok(ExitCode::SUCCESS),
         lost = server.shards.lost() => Err(lost),
     };
@@ -49,22 +51,17 @@ pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
     working.cancel();
     serving.cancel();
     server.gateway.stop();
-    end(served, fleet).await;
+    end(served, cluster).await;
     server.shards.stop().await;
     progress.finish();
     outcome
 }
 
-/// stdout carries this one line only: what to paste.
-#[allow(clippy::print_stdout, reason = "the answer of the command")]
-fn say(line: &str) {
-    println!("{line}");
-}
-
 enum Never {}
 
 /// The display while it runs, and the failures that were asked for.
-async fn show(status: &StatusLine, fleet: Option<&Fleet>, args: &UpArgs, progress: &Progress) -> Never {
+async fn show(cluster: &Cluster, args: &UpArgs, progress: &Progress) -> Never {
+    let Cluster { status, fleet, .. } = cluster;
     let nodes = args.fleet.nodes;
     if nodes > 0 {
         status.nodes_ready(nodes, progress).await;
@@ -84,13 +81,25 @@ async fn show(status: &StatusLine, fleet: Option<&Fleet>, args: &UpArgs, progres
 }
 
 /// Waits for what was told to end; the deadlines are theirs.
-async fn end(served: JoinHandle<()>, fleet: Option<Fleet>) {
-    if let Some(fleet) = fleet {
+async fn end(served: JoinHandle<()>, cluster: Cluster) {
+    if let Some(fleet) = cluster.fleet {
         fleet.stopped().await;
     }
+    for scheduler in cluster.schedulers {
+        scheduler.stop().await;
+    }
+    cluster.controllers.ended().await;
     if let Err(error) = served.await {
         tracing::error!(%error, "the gateway ended badly");
     }
+}
+
+/// What works on the cluster.
+struct Cluster {
+    status: StatusLine,
+    fleet: Option<Fleet>,
+    controllers: ControllersHandle,
+    schedulers: Vec<Scheduler>,
 }
 
 struct Workers<'a> {
@@ -107,25 +116,25 @@ impl Workers<'_> {
     }
 
     async fn start(
-        self, args: &UpArgs, fleet: kubelet::FleetConfig, progress: &Progress,
-    ) -> Result<(StatusLine, Option<Fleet>), Failure> {
+        self, args: &UpArgs, fleet: FleetConfig, progress: &Progress,
+    ) -> Result<Cluster, Failure> {
         progress.step("starting controllers, schedulers and kubelets");
         let controllers = self.client("system:kube-controller-manager", "shardplane-controllers");
-        let root_ca = Some(self.server.pki.ca_pem().to_owned());
+        let root_ca = Some(self.server.pki.ca_pem()?);
         let service_range = args.api.store.service_cluster_ip_range;
         let config = cluster::controllers_config(&args.controllers, Some(service_range), root_ca);
-        cluster::start_controllers(&controllers, config, "up", self.metrics, self.shutdown).await?;
+        let controllers =
+            cluster::start_controllers(&controllers, config, "up", self.metrics, self.shutdown).await?;
         let scheduler = self.client("system:kube-scheduler", "shardplane-scheduler");
-        cluster::start_schedulers(&scheduler, &args.scheduler, "up", self.metrics, self.shutdown).await?;
+        let schedulers =
+            cluster::start_schedulers(&scheduler, &args.scheduler, "up", self.metrics, self.shutdown).await?;
         let observer = self.client("system:shardplane:status", "shardplane-status");
         let honesty = (args.fleet.nodes > 0).then(|| args.fidelity.label());
         let shard_metrics = self.server.shards.metrics.clone();
         let status = StatusLine::start(&observer, &self.server.gateway, shard_metrics, honesty, self.shutdown);
         if args.fleet.nodes == 0 {
-            return Ok((status, None));
+            return Ok(Cluster { status, fleet: None, controllers, schedulers });
         }
-        let files = self.server.pki.fleet_files();
-        let logs = cluster::LogIdentity::Files { files, client_ca: self.server.pki.ca_file() };
         let clients = match args.fidelity {
             Fidelity::InProcess => self.in_process_clients(),
             Fidelity::Wire => {
@@ -133,8 +142,15 @@ impl Workers<'_> {
                 cluster::wire_clients(&target, self.ambient)?
             }
         };
-        let fleet = cluster::start_fleet(fleet, clients, logs, ([127, 0, 0, 1], 0).into(), self.ambient, self.metrics, self.shutdown).await?;
-        Ok((status, Some(fleet)))
+        let pki = &self.server.pki;
+        let logs = LogAccess {
+            listen: ([127, 0, 0, 1], 0).into(),
+            files: Some((pki.fleet().certificate, pki.fleet().key)),
+            client_ca: Some(pki.ca()),
+        };
+        let control = self.client("system:shardplane:fleet", "shardplane-fleet");
+        let fleet = cluster::start_fleet(fleet, clients, control, logs, self.metrics, self.shutdown).await?;
+        Ok(Cluster { status, fleet: Some(fleet), controllers, schedulers })
     }
 
     /// Each kubelet calls the gateway under its own name.
