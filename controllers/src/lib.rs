@@ -32,6 +32,8 @@ mod start;
 pub mod taint_eviction;
 #[cfg(test)]
 mod test_world;
+#[cfg(test)]
+mod tests;
 mod views;
 mod written;
 

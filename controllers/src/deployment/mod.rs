@@ -132,8 +132,9 @@ impl Deployments {
                     claim::adoption(&known::DEPLOYMENTS, meta, &set.metadata)
                 }
             };
-            // The event of this write brings us back; until then the object is not ours.
-            self.patch_set(&meta.key(), &set, "", api::patch::PatchType::Strategic, &patch).await?;
+            let adopts = set.metadata.controller().is_none();
+            let answer = self.patch_set(&meta.key(), &set, "", api::patch::PatchType::Strategic, &patch).await?;
+            ours.extend(answer.filter(|_| adopts).map(Arc::new));
         }
         Ok(ours)
     }

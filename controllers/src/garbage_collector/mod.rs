@@ -166,7 +166,8 @@ impl GarbageCollector {
         let resources = self.discovery.resources(Duration::ZERO).await?;
         let collected = |api: &ApiRef| {
             let shared = SHARED.iter().any(|shared| (shared.group, shared.plural) == (api.group, api.plural));
-            !shared && !(api.plural == "events" && matches!(api.group, "" | "events.k8s.io"))
+            let events = api.plural == "events" && matches!(api.group, "" | "events.k8s.io");
+            !shared && !events
         };
         let wanted: Vec<&'static ApiRef> = resources
             .served

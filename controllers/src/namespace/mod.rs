@@ -102,11 +102,12 @@ impl Controller for Namespaces {
             Change::Added(namespace) if namespace.metadata.is_deleting() => {
                 to.add_after(namespace.metadata.key(), grace);
             }
-            Change::Updated(old, namespace) if namespace.metadata.is_deleting() => {
-                // Later changes are its own conditions, which it must not run after.
-                if !old.metadata.is_deleting() || old.spec.finalizers != namespace.spec.finalizers {
-                    to.add_after(namespace.metadata.key(), grace);
-                }
+            // Later changes are its own conditions, which it must not run after.
+            Change::Updated(old, namespace)
+                if namespace.metadata.is_deleting()
+                    && (!old.metadata.is_deleting() || old.spec.finalizers != namespace.spec.finalizers) =>
+            {
+                to.add_after(namespace.metadata.key(), grace);
             }
             _ => {}
         });
