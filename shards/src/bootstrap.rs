@@ -10,6 +10,7 @@ use api::resource::{Registry, Resource};
 use api::status::Reason;
 use api::{Status, Value};
 use bytes::Bytes;
+use futures_util::future::{try_join, try_join_all};
 use ipnet::Ipv4Net;
 use serde_json::json;
 use smol_str::SmolStr;
@@ -53,18 +54,23 @@ pub async fn bootstrap(
 impl Bootstrap {
     /// Makes what is missing. The shards must be connected and running. May be called at every start.
     pub async fn run(&self, topology: &Topology) -> Result<(), Status> {
+        // What does not need each other shares its commits: a first start waits for three of them.
+        let mut first = Vec::new();
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             let body = json!({"metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}});
-            ensure(topology, self, "namespaces", "", name, body).await?;
+            first.push(ensure(topology, self, "namespaces", ("", name), body));
         }
         for (name, value, description) in CLASSES {
             let body = json!({"metadata": {"name": name}, "value": value, "description": description});
-            ensure(topology, self, "priorityclasses.scheduling.k8s.io", "", name, body).await?;
+            first.push(ensure(topology, self, "priorityclasses.scheduling.k8s.io", ("", name), body));
         }
         let range = json!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [self.service_cidr.to_string()]}});
-        ensure(topology, self, "servicecidrs.networking.k8s.io", "", "kubernetes", range).await?;
-        ensure(topology, self, "services", "default", "kubernetes", self.service()).await?;
-        ensure(topology, self, "endpointslices.discovery.k8s.io", "default", "kubernetes", self.slice()).await
+        first.push(ensure(topology, self, "servicecidrs.networking.k8s.io", ("", "kubernetes"), range));
+        try_join_all(first).await?;
+        let at = ("default", "kubernetes");
+        let service = ensure(topology, self, "services", at, self.service());
+        let slice = ensure(topology, self, "endpointslices.discovery.k8s.io", at, self.slice());
+        try_join(service, slice).await.map(|_| ())
     }
 
     fn port(&self) -> u16 {
@@ -109,8 +115,7 @@ async fn ensure(
     topology: &Topology,
     options: &Bootstrap,
     id_name: &str,
-    namespace: &str,
-    name: &str,
+    (namespace, name): (&str, &str),
     body: Value,
 ) -> Result<(), Status> {
     // A kind that is switched off is not missed.

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use smol_str::SmolStr;
 use store::{SharedStore, StoreError};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::Claim;
@@ -191,18 +192,24 @@ impl Shard {
     /// [`Shard::health`]). What was pending at `shutdown` is flushed.
     pub async fn run(&self, shutdown: CancellationToken) {
         let background = shutdown.child_token();
-        let commit = async {
-            self.committer.run(&self.sequencer, shutdown.clone()).await;
-            background.cancel();
-            self.tables.iter().for_each(Table::disconnect);
-        };
-        tokio::join!(
-            commit,
-            background.run_until_cancelled(crate::follow::run(self)),
-            background.run_until_cancelled(crate::admission::service::repair(self)),
-            background.run_until_cancelled(crate::housekeeping::run(self, &self.committer.metrics)),
-        );
+        let mut tasks = JoinSet::new();
+        // Tasks of their own: commits wait for none of them.
+        let (this, stop) = (self.handle(), background.clone());
+        tasks.spawn(async move { stop.run_until_cancelled(crate::follow::run(&this)).await });
+        let (this, stop) = (self.handle(), background.clone());
+        tasks.spawn(async move { stop.run_until_cancelled(crate::admission::service::repair(&this)).await });
+        let (this, stop) = (self.handle(), background.clone());
+        let metrics = self.committer.metrics.clone();
+        tasks.spawn(async move { stop.run_until_cancelled(crate::housekeeping::run(&this, &metrics)).await });
+        self.committer.run(&self.sequencer, shutdown).await;
+        background.cancel();
+        self.tables.iter().for_each(Table::disconnect);
+        while tasks.join_next().await.is_some() {}
         self.topology.write().take();
+    }
+
+    fn handle(&self) -> Arc<Self> {
+        self.this.upgrade().expect("somebody calls a method, so it is alive")
     }
 
     /// Whether the shard serves; changes at most once, for good.
@@ -258,7 +265,7 @@ impl ShardService for Shard {
         if matches!(request.verb, Verb::Get { .. }) {
             return async move { verbs::get::execute(self, &request).await }.boxed();
         }
-        let this = self.this.upgrade().expect("somebody calls a method, so it is alive");
+        let this = self.handle();
         // A task of its own: who drops the future gives up the answer, not the write.
         let task = tokio::spawn(async move { verbs::execute(&this, &request).await });
         task.map(|joined| joined.unwrap_or_else(|error| Err(Status::internal(error)))).boxed()
