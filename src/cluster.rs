@@ -94,17 +94,10 @@ pub(crate) fn fleet_config(args: &FleetArgs, fidelity: Fidelity) -> Result<Fleet
         Fidelity::Wire => FleetConfig::wire(args.nodes),
         Fidelity::InProcess => FleetConfig::in_process(args.nodes),
     };
-    for (flag, text) in [("--node-cpu", &args.node_cpu), ("--node-memory", &args.node_memory)] {
-        api::quantity::Quantity::parse(text).map_err(|error| format!("{flag} {text:?}: {error}"))?;
-    }
-    let wrong = api::names::is_dns1123_subdomain(&format!("{}0", args.node_prefix));
-    if let Some(wrong) = wrong.first() {
-        return Err(format!("--node-prefix {:?}: {wrong}", args.node_prefix).into());
-    }
     if args.lease_interval.is_zero() {
         return Err("--lease-interval 0s: a kubelet that renews without a pause is none".into());
     }
-    Ok(FleetConfig {
+    let config = FleetConfig {
         name_prefix: args.node_prefix.clone(),
         zones: usize::from(args.zones),
         cpu: args.node_cpu.clone(),
@@ -115,7 +108,9 @@ pub(crate) fn fleet_config(args: &FleetArgs, fidelity: Fidelity) -> Result<Fleet
         // As a kubelet's: 40 s and 10 s. Whole seconds, so short intervals get one second at least.
         lease_duration: (args.lease_interval * 4).max(Duration::from_secs(1)),
         ..base
-    })
+    };
+    config.validate().map_err(|error| format!("the fleet cannot be like that: {error}"))?;
+    Ok(config)
 }
 
 /// How each kubelet reaches the API.

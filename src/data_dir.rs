@@ -64,17 +64,6 @@ impl DataDir {
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
-
-    /// Writes a file for its owner alone, whole or not at all.
-    pub(crate) fn write(&self, name: &str, content: &str) -> Result<PathBuf, Failure> {
-        let (path, temporary) = (self.file(name), self.file(&format!("{name}.new")));
-        let failed = |error: std::io::Error| -> Failure { format!("{}: {error}", path.display()).into() };
-        std::fs::write(&temporary, "").map_err(failed)?;
-        std::fs::set_permissions(&temporary, Permissions::from_mode(0o600)).map_err(failed)?;
-        std::fs::write(&temporary, content).map_err(failed)?;
-        std::fs::rename(&temporary, &path).map_err(failed)?;
-        Ok(path)
-    }
 }
 
 #[cfg(test)]
@@ -100,8 +89,7 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
         let directory = DataDir::prepare(&path).unwrap();
-        let file = directory.write("secret", "x").unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&path), mode(&file)), (0o700, 0o600));
+        assert_eq!((mode(&path), mode(&directory.file(FORMAT_FILE))), (0o700, 0o600));
     }
 }

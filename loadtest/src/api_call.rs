@@ -39,9 +39,8 @@ pub(crate) async fn send(transport: &Arc<dyn Transport>, request: Request<Bytes>
     Err(failure(status.as_u16(), &text))
 }
 
-/// Sends it and returns the whole answer as JSON.
-pub(crate) async fn fetch(transport: &Arc<dyn Transport>, request: Request<Bytes>) -> Result<api::Value, ClientError> {
-    let path = request.uri().path().to_owned();
+/// Sends it and returns the whole answer.
+pub(crate) async fn read(transport: &Arc<dyn Transport>, request: Request<Bytes>) -> Result<Vec<u8>, ClientError> {
     let answer = transport.send(request).await?;
     let status = answer.status();
     let mut body = answer.into_body();
@@ -49,9 +48,13 @@ pub(crate) async fn fetch(transport: &Arc<dyn Transport>, request: Request<Bytes
     while let Some(chunk) = body.next().await {
         text.extend_from_slice(&chunk?);
     }
-    if !status.is_success() {
-        return Err(failure(status.as_u16(), &text));
-    }
+    if status.is_success() { Ok(text) } else { Err(failure(status.as_u16(), &text)) }
+}
+
+/// Sends it and returns the whole answer as JSON.
+pub(crate) async fn fetch(transport: &Arc<dyn Transport>, request: Request<Bytes>) -> Result<api::Value, ClientError> {
+    let path = request.uri().path().to_owned();
+    let text = read(transport, request).await?;
     serde_json::from_slice(&text).map_err(|error| ClientError::Decode { path, message: error.to_string() })
 }
 
