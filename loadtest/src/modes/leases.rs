@@ -38,8 +38,7 @@ pub(super) async fn run(bench: &Bench<'_>, nodes: u32) -> Result<Report, LoadErr
 
 /// Each worker renews Leases of its own, as a kubelet does: with the version that the last answer gave.
 async fn renew(bench: &Bench<'_>, nodes: u32) -> Measured {
-    let workers = bench.command.concurrency;
-    let per_worker = nodes.div_ceil(workers).max(1);
+    let workers = bench.command.concurrency.min(nodes);
     let versions: Arc<Vec<Mutex<Renewals>>> = Arc::new((0..workers).map(|_| Mutex::default()).collect());
     let (transports, clock, run) = (bench.transports.clone(), bench.ambient.clock.clone(), bench.run.clone());
     let load = Load { name: "renew leases".to_owned(), total: None, duration: bench.duration() };
@@ -47,13 +46,15 @@ async fn renew(bench: &Bench<'_>, nodes: u32) -> Measured {
         let transport = transports[worker % transports.len()].clone();
         let (versions, clock, run) = (versions.clone(), clock.clone(), run.clone());
         async move {
+            // More workers than Leases would have to share them, and conflict.
+            let worker = worker % workers as usize;
             let (turn, version) = {
                 let mut mine = versions[worker].lock();
-                let turn = mine.turns % per_worker;
+                let turn = mine.turns % (nodes - worker as u32).div_ceil(workers);
                 mine.turns += 1;
                 (turn, mine.versions.get(&turn).cloned())
             };
-            let number = (turn * workers + worker as u32) % nodes;
+            let number = turn * workers + worker as u32;
             let name = format!("loadtest-{run}-{number}");
             let path = LEASES.object(NAMESPACE, &name, "");
             let version = match version {

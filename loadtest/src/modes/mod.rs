@@ -21,8 +21,8 @@ use crate::{Bench, LoadError, Measured, Report};
 pub enum Mode {
     /// Renew node Leases, as kubelets do every 10 s
     Leases {
-        /// Leases that take turns
-        #[arg(long, default_value_t = 1000)]
+        /// Leases that take turns; best more than there are requests in flight
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
         nodes: u32,
     },
     /// Create Nodes
