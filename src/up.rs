@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::Client;
 use gateway::Gateway;
@@ -19,6 +20,9 @@ use crate::in_process::InProcess;
 use crate::progress::Progress;
 use crate::status_line::StatusLine;
 use crate::{Failure, ambient, parts};
+
+/// How long clients and connections may take to end; the store's flush comes after it, and all of it within 2 s.
+const ENDING: Duration = Duration::from_millis(1000);
 
 /// Starts everything in the order in which it depends on each other, and stops it the other way round.
 pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
@@ -47,6 +51,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
         () = stop.recv() => Ok(ExitCode::SUCCESS),
         lost = server.shards.lost() => Err(lost),
     };
+    let stopping = ambient.clock.boot();
     progress.step("stopping");
     working.cancel();
     serving.cancel();
@@ -54,6 +59,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
     end(served, cluster).await;
     server.shards.stop().await;
     progress.finish();
+    tracing::info!("stopped within {} ms", (ambient.clock.boot() - stopping).as_millis());
     outcome
 }
 
@@ -80,17 +86,33 @@ async fn show(cluster: &Cluster, args: &UpArgs, progress: &Progress) -> Never {
     std::future::pending().await
 }
 
-/// Waits for what was told to end; the deadlines are theirs.
+/// Waits for what was told to end: all at once, and not for long. What is late is only ended the hard way, like by a
+/// crash, and nothing acknowledged depends on it.
 async fn end(served: JoinHandle<()>, cluster: Cluster) {
-    if let Some(fleet) = cluster.fleet {
-        fleet.stopped().await;
-    }
-    for scheduler in cluster.schedulers {
-        scheduler.stop().await;
-    }
-    cluster.controllers.ended().await;
-    if let Err(error) = served.await {
-        tracing::error!(%error, "the gateway ended badly");
+    let Cluster { fleet, controllers, schedulers, .. } = cluster;
+    let kubelets = async {
+        if let Some(fleet) = &fleet {
+            fleet.stopped().await;
+        }
+        tracing::debug!("the kubelets have ended");
+    };
+    let scheduling = async {
+        futures_util::future::join_all(schedulers.into_iter().map(Scheduler::stop)).await;
+        tracing::debug!("the schedulers have ended");
+    };
+    let controlling = async {
+        controllers.ended().await;
+        tracing::debug!("the controllers have ended");
+    };
+    let serving = async {
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the gateway ended badly");
+        }
+        tracing::debug!("the gateway has ended");
+    };
+    let all = futures_util::future::join4(kubelets, scheduling, controlling, serving);
+    if tokio::time::timeout(ENDING, all).await.is_err() {
+        tracing::info!("not everything ended in time: its work goes on after the next start");
     }
 }
 

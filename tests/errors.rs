@@ -132,12 +132,16 @@ fn every_invalid_field_is_named() {
 fn conflicts_are_told_apart() {
     let directory = tempfile::tempdir().unwrap();
     let server = start(&directory);
-    let (code, made) = server.json("POST", DEPLOYMENTS, &deployment());
+    // Of a kind that no controller writes to.
+    let collection = "/apis/apps/v1/namespaces/default/statefulsets";
+    let mut set = deployment();
+    set["spec"]["serviceName"] = json!("web");
+    let (code, made) = server.json("POST", collection, &set);
     assert_eq!(code, 201);
-    let again = server.http("POST", DEPLOYMENTS, &[JSON], deployment().to_string().as_bytes());
-    assert_eq!(status(&again, 409, "AlreadyExists")["message"], r#"deployments.apps "web" already exists"#);
+    let again = server.http("POST", collection, &[JSON], set.to_string().as_bytes());
+    assert_eq!(status(&again, 409, "AlreadyExists")["message"], r#"statefulsets.apps "web" already exists"#);
 
-    let path = format!("{DEPLOYMENTS}/web");
+    let path = format!("{collection}/web");
     let mut changed = made.clone();
     changed["metadata"]["labels"] = json!({"n": "1"});
     assert_eq!(server.json("PUT", &path, &changed).0, 200);

@@ -141,6 +141,9 @@ fn every_way_to_change_an_object() {
     let sidecar = r#"{"spec":{"template":{"spec":{"containers":[{"name":"sidecar","image":"busybox"}]}}}}"#;
     server.kubectl(&["patch", deployment, "-p", sidecar]);
     assert_eq!(get(".spec.template.spec.containers[*].name"), "sidecar nginx");
+    let without = r#"{"spec":{"template":{"spec":{"containers":[{"name":"sidecar","$patch":"delete"}]}}}}"#;
+    server.kubectl(&["patch", deployment, "-p", without]);
+    assert_eq!(get(".spec.template.spec.containers[*].name"), "nginx");
 
     server.kubectl(&["label", deployment, "team=blue"]);
     server.kubectl(&["annotate", deployment, "note=hello"]);

@@ -5,6 +5,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ pub struct Server {
     child: Option<Child>,
     data: PathBuf,
     log: PathBuf,
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
     /// Texts that a WARN or ERROR line of this test's server may hold.
     pub expected_warnings: Vec<&'static str>,
     /// https://127.0.0.1:port
@@ -73,11 +74,11 @@ impl Server {
             child: Some(child),
             data: data.to_owned(),
             log,
-            lines,
+            lines: Mutex::new(lines),
             expected_warnings: Vec::new(),
             url: String::new(),
         };
-        let line = server.lines.recv_timeout(PATIENCE);
+        let line = server.lines.lock().expect("nobody panics with it").recv_timeout(PATIENCE);
         let line = line.unwrap_or_else(|error| panic!("no line on stdout ({error}); its log:\n{}", server.log()));
         assert!(line.starts_with("export KUBECONFIG="), "the first line on stdout is the one to paste: {line}");
         let view = ["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"];
