@@ -6,12 +6,14 @@
 //!
 //! Canonical means: nulls are absent; zero values of fields with omitempty are absent; fields that are always written are
 //! there; empty lists and maps are absent unless they stand behind a pointer; quantities, times and base64 are in their
-//! shortest exact form. Writing is therefore plain `serde_json`.
+//! shortest exact form. Writing JSON is therefore plain `serde_json`. Protobuf, whose bytes cannot be read without the
+//! schema, has a reader and a writer of its own ([`protobuf`]), which share the scalars and the rules of presence.
 //!
 //! Invariants: decode(encode(decode(x))) = decode(x) for every x that decodes; nesting deeper than [`DEPTH`] is refused
 //! before it can overflow a stack.
 
 mod path;
+pub mod protobuf;
 mod scalar;
 mod walk;
 mod yaml;
@@ -31,6 +33,8 @@ pub enum Format {
     Json,
     /// application/yaml
     Yaml,
+    /// application/vnd.kubernetes.protobuf
+    Protobuf,
 }
 
 /// A canonical document, and what a strict reader would have refused.
@@ -63,8 +67,21 @@ pub fn decode(shape: Shape<'_>, body: &[u8], format: Format) -> Result<Decoded, 
     let read = match format {
         Format::Json => json(walk::Seed::root(&mut context, &of), body),
         Format::Yaml => yaml::read(walk::Seed::root(&mut context, &of), body),
+        Format::Protobuf => return protobuf::read(shape, body),
     };
     finish(context, &of, read?)
+}
+
+/// Writes a canonical document of `shape`, complete with `kind` and `apiVersion`. Protobuf is an error for what has none:
+/// custom resources, and documents that are not canonical.
+pub fn encode(shape: Shape<'_>, document: &Value, format: Format) -> Result<Vec<u8>, Malformed> {
+    match format {
+        // JSON is YAML.
+        Format::Json | Format::Yaml => {
+            serde_json::to_vec(document).map_err(|error| Malformed { message: error.to_string() })
+        }
+        Format::Protobuf => protobuf::write(shape, document),
+    }
 }
 
 /// Makes a document out of a value that a patch produced: the same checks and canonical form as [`decode`].

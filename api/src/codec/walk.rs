@@ -150,7 +150,7 @@ impl<'c, 's> Seed<'c, 's> {
 }
 
 /// Whether the canonical form leaves the value out.
-fn is_absent(value: &Value, field: &Field) -> bool {
+pub(super) fn is_absent(value: &Value, field: &Field) -> bool {
     let presence = field.presence;
     match value {
         // Lists, maps and bytes that are always written are null in Go when they are empty; nulls are absent.
