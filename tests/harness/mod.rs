@@ -49,10 +49,15 @@ pub fn binary() -> Command {
 impl Server {
     /// `up` with these arguments over a data directory, once it says that it serves.
     pub fn start(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_part("up", data, arguments)
+    }
+
+    /// Another subcommand that serves the API.
+    pub fn start_part(part: &str, data: &Path, arguments: &[&str]) -> Self {
         let log = data.with_extension("log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
         let mut child = binary()
-            .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args([part, "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
             .args(arguments)
             .env("NO_COLOR", "1")
@@ -238,6 +243,37 @@ impl Drop for Server {
         } else {
             let unexpected = self.unexpected();
             assert!(unexpected.is_empty(), "unexpected warnings in the log:\n{}", unexpected.join("\n"));
+        }
+    }
+}
+
+/// A part that works for the cluster of a kubeconfig, stopped when dropped.
+pub struct Part {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Part {
+    /// `shardplane NAME --kubeconfig …`
+    pub fn start(name: &str, server: &Server, arguments: &[&str]) -> Self {
+        let log = server.data.with_extension(format!("{name}.log"));
+        let file = std::fs::File::create(&log).expect("a log file");
+        let mut command = binary();
+        command.arg(name).arg("--kubeconfig").arg(server.kubeconfig()).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        Self { child: command.spawn().expect("the binary starts"), log }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let id = self.child.id().to_string();
+        let _ = Command::new("kill").args(["-INT", &id]).status();
+        let status = self.child.wait().expect("a child can be waited for");
+        if std::thread::panicking() {
+            eprintln!("{}:\n{}", self.log.display(), std::fs::read_to_string(&self.log).unwrap_or_default());
+        } else {
+            assert!(status.success(), "{}: {status}", self.log.display());
         }
     }
 }
