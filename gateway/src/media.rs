@@ -9,6 +9,8 @@ use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 
 use crate::query::Query;
 
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
 /// What objects are turned into before they are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -145,7 +147,9 @@ pub(crate) fn body_format(headers: &HeaderMap) -> Result<Format, Status> {
         // Some clients send DeleteOptions without saying what they are.
         "" | "application/json" | "application/octet-stream" | "text/plain" => Ok(Format::Json),
         "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Format::Yaml),
-        _ => Err(unsupported("application/json, application/yaml")),
+        // What client-go sends for built-in kinds.
+        PROTOBUF => Ok(Format::Protobuf),
+        _ => Err(unsupported(&format!("application/json, application/yaml, {PROTOBUF}"))),
     }
 }
 
@@ -207,6 +211,8 @@ mod tests {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/yaml; charset=utf-8"));
         assert_eq!(body_format(&headers), Ok(Format::Yaml));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/vnd.kubernetes.protobuf"));
+        assert_eq!(body_format(&headers), Ok(Format::Protobuf));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/cbor"));
         assert_eq!(body_format(&headers).unwrap_err().code(), 415);
     }
 }

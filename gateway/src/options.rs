@@ -1,6 +1,8 @@
 //! The options of writes: from the query and, for deletions, from the body.
 
+use api::codec::{self, Format};
 use api::document::Document;
+use api::schema::Schema;
 use api::status::{Causes, Reason};
 use api::{Status, Value, Version};
 use http::HeaderMap;
@@ -10,6 +12,7 @@ use shards::service::{DeleteOptions, FieldValidation, Propagation, WriteOptions}
 use crate::query::Query;
 
 const META_GROUP: &str = "meta.k8s.io";
+const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 
 /// CreateOptions, UpdateOptions, PatchOptions; `kind` names the one for errors.
 pub(crate) fn write_options(kind: &str, query: &Query, headers: &HeaderMap) -> Result<WriteOptions, Status> {
@@ -60,16 +63,18 @@ fn manager_of_agent(headers: &HeaderMap) -> String {
     }
 }
 
-/// DeleteOptions of a body or, without one, of the query.
-pub(crate) fn delete_options(body: &[u8], query: &Query) -> Result<DeleteOptions, Status> {
-    if body.is_empty() { from_value(&query_value(query)?) } else { from_value(&parse(body)?) }
+/// DeleteOptions of the query.
+pub(crate) fn query_delete_options(query: &Query) -> Result<DeleteOptions, Status> {
+    from_value(&query_value(query)?)
 }
 
-fn parse(body: &[u8]) -> Result<Value, Status> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| Status::bad_request(format!("couldn't get version/kind; json parse error: {error}")))?;
+/// DeleteOptions of a body. Those of the query do not count then.
+pub(crate) fn body_delete_options(body: &[u8], format: Format) -> Result<DeleteOptions, Status> {
+    let schema = Schema::builtin();
+    let shape = schema.named(DELETE_OPTIONS).expect("the schema table has DeleteOptions");
+    let value = codec::decode(shape, body, format).map_err(|error| Status::bad_request(error.message))?.value;
     match value.text(&["kind"]) {
-        "" | "DeleteOptions" => Ok(value),
+        "" | "DeleteOptions" => from_value(&value),
         _ => Err(Status::bad_request("decoded object cannot be converted to DeleteOptions")),
     }
 }
@@ -134,12 +139,18 @@ mod tests {
     #[test]
     fn deletions_read_body_or_query() {
         let body = br#"{"kind":"DeleteOptions","apiVersion":"v1","gracePeriodSeconds":0,"propagationPolicy":"Foreground","preconditions":{"uid":"u","resourceVersion":"7"}}"#;
-        let options = delete_options(body, &Query::default()).unwrap();
+        let options = body_delete_options(body, Format::Json).unwrap();
         assert_eq!((options.grace_period_seconds, options.propagation), (Some(0), Some(Propagation::Foreground)));
         assert_eq!((options.uid.as_deref(), options.version.map(|v| v.0)), (Some("u"), Some(7)));
         let query = Query::parse(Some("orphanDependents=true&dryRun=All"));
-        let options = delete_options(b"", &query).unwrap();
+        let options = query_delete_options(&query).unwrap();
         assert_eq!((options.dry_run, options.propagation), (true, Some(Propagation::Orphan)));
+        // gracePeriodSeconds=1, propagationPolicy=4
+        let body = b"k8s\0\x0a\x13\x0a\x02v1\x12\x0dDeleteOptions\x12\x0c\x08\x05\x22\x08Orphaned";
+        assert_eq!(body_delete_options(body, Format::Protobuf).unwrap_err().code(), 422);
+        let body = b"k8s\0\x0a\x13\x0a\x02v1\x12\x0dDeleteOptions\x12\x0a\x08\x05\x22\x06Orphan";
+        let options = body_delete_options(body, Format::Protobuf).unwrap();
+        assert_eq!((options.grace_period_seconds, options.propagation), (Some(5), Some(Propagation::Orphan)));
     }
 
     #[test]
@@ -147,11 +158,12 @@ mod tests {
         for (body, code) in [
             (&b"{"[..], 400),
             (br#"{"kind":"Pod"}"#, 400),
+            (br#"{"gracePeriodSeconds":"soon"}"#, 400),
             (br#"{"propagationPolicy":"Maybe"}"#, 422),
             (br#"{"propagationPolicy":"Orphan","orphanDependents":true}"#, 422),
             (br#"{"dryRun":["Some"]}"#, 422),
         ] {
-            assert_eq!(delete_options(body, &Query::default()).unwrap_err().code(), code);
+            assert_eq!(body_delete_options(body, Format::Json).unwrap_err().code(), code);
         }
         let headers = HeaderMap::new();
         let bad = Query::parse(Some("fieldValidation=Perhaps&dryRun=x"));

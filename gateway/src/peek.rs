@@ -44,6 +44,14 @@ pub(crate) fn peek(shape: Shape<'_>, body: &[u8], format: Format) -> Result<Peek
             namespace: metadata.namespace.unwrap_or_default(),
         });
     }
+    if format == Format::Protobuf {
+        let names = codec::protobuf::names(body).map_err(|malformed| Status::bad_request(malformed.message))?;
+        return Ok(Peek {
+            name: names.name.into(),
+            generate_name: names.generate_name.into(),
+            namespace: names.namespace.into(),
+        });
+    }
     // YAML; JSON that is broken, or only odd (a field twice): the codec knows.
     let decoded = codec::decode(shape, body, format).map_err(|malformed| Status::bad_request(malformed.message))?;
     Ok(Peek {

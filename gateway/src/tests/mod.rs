@@ -3,5 +3,6 @@
 mod lists;
 mod logs;
 mod paths;
+mod protobuf;
 mod serving;
 mod watches;

@@ -7,7 +7,7 @@ use http::Response;
 use shards::service::{DeleteOptions, Verb};
 
 use super::Call;
-use crate::options::delete_options;
+use crate::options::{body_delete_options, query_delete_options};
 
 pub(super) async fn serve(call: Call, body: Body) -> Result<Response<Body>, Status> {
     let output = call.output()?;
@@ -19,10 +19,8 @@ pub(super) async fn serve(call: Call, body: Body) -> Result<Response<Body>, Stat
 
 /// DeleteOptions, from the body where there is one.
 pub(super) fn read_options(call: &Call, body: &Bytes) -> Result<DeleteOptions, Status> {
-    if !body.is_empty() && call.format()? != api::codec::Format::Json {
-        let message =
-            "the body of the request was in an unknown format - accepted media types include: application/json";
-        return Err(Status::new(api::status::Reason::UnsupportedMediaType, message));
+    match body.is_empty() {
+        true => query_delete_options(&call.info.query),
+        false => body_delete_options(body, call.format()?),
     }
-    delete_options(body, &call.info.query)
 }

@@ -157,7 +157,7 @@ impl Call {
     fn check_names(&self, body: &[u8], format: Format) -> Result<(), Status> {
         // Other bodies (Scale, Binding, …) have other shapes; their metadata is read alike.
         let shape = self.resource.shape(self.served());
-        if format != Format::Json && !self.info.subresource.is_empty() {
+        if format == Format::Yaml && !self.info.subresource.is_empty() {
             return Ok(());
         }
         let peek = crate::peek::peek(shape, body, format)?;
