@@ -3,9 +3,8 @@
 mod harness;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 
 use harness::{PATIENCE, Server};
 use serde_json::{Value, json};
@@ -30,7 +29,7 @@ fn version(object: &Value) -> String {
 /// A watch by curl: lines as they come.
 struct Watch {
     child: Child,
-    lines: Receiver<Value>,
+    lines: Receiver<String>,
 }
 
 impl Watch {
@@ -43,22 +42,13 @@ impl Watch {
             command.args(["-H", header]);
         }
         let mut child = command.arg(format!("{}{path}", server.url)).stdout(Stdio::piped()).spawn().unwrap();
-        let stdout = child.stdout.take().unwrap();
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let value = serde_json::from_str(&line)
-                    .unwrap_or_else(|error| json!({"broken": line, "why": error.to_string()}));
-                if sender.send(value).is_err() {
-                    break;
-                }
-            }
-        });
+        let lines = harness::lines_of(child.stdout.take().unwrap());
         Self { child, lines }
     }
 
     fn next(&self) -> (String, Value) {
-        let event = self.lines.recv_timeout(PATIENCE).expect("an event");
+        let line = self.lines.recv_timeout(PATIENCE).expect("an event");
+        let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         (event["type"].as_str().unwrap_or_else(|| panic!("{event}")).to_owned(), event["object"].clone())
     }
 }

@@ -36,7 +36,7 @@ fn mix(parts: &[&str]) -> Slot {
 /// Rendezvous hashing: which of `members` owns `key`. Ties break by member, and members may be in any order.
 ///
 /// Removing a member moves only what it owned. Returns `None` when there are no members.
-pub fn rendezvous<'a, M: AsRef<str>>(key: u64, members: &'a [M]) -> Option<&'a M> {
+pub fn rendezvous<M: AsRef<str>>(key: u64, members: &[M]) -> Option<&M> {
     let weight = |member: &M| {
         let mut hash = Xxh3::with_seed(key);
         hash.update(member.as_ref().as_bytes());

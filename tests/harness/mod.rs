@@ -67,14 +67,7 @@ impl Server {
             .spawn()
             .expect("the binary starts");
         let stdout = child.stdout.take().expect("piped above");
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
+        let lines = lines_of(stdout);
         let mut server = Self {
             child: Some(child),
             data: data.to_owned(),
@@ -140,14 +133,7 @@ impl Server {
     pub fn kubectl_follow(&self, arguments: &[&str]) -> Follow {
         let mut child = self.kubectl_command(arguments).stdout(Stdio::piped()).spawn().expect("kubectl is installed");
         let stdout = child.stdout.take().expect("piped above");
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
+        let lines = lines_of(stdout);
         Follow { child, lines }
     }
 
@@ -320,6 +306,19 @@ impl Answer {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("not JSON ({error}): {} {}", self.code, String::from_utf8_lossy(&self.body)))
     }
+}
+
+/// Lines as they come, read by a thread so that they can be waited for.
+pub fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
 }
 
 fn text(path: &Path) -> &str {
