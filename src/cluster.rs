@@ -8,7 +8,7 @@ use std::time::Duration;
 use api::ambient::Ambient;
 use client::https::{HttpsFactory, HttpsOptions};
 use client::kubeconfig::Target;
-use client::{Client, Membership, MembershipOptions};
+use client::{Client, Members, Membership, MembershipOptions};
 use controllers::{Controllers, ControllersConfig, ControllersHandle, NodeIpamConfig, NodeLifecycleConfig, PodGcConfig};
 use ipnet::Ipv4Net;
 use kubelet::{Fleet, FleetConfig, Latency, LogIdentity, LogServer, LogServerOptions};
@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry as MetricsRegistry;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use scheduler::{Feeds, Scheduler, SchedulerConfig};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::Failure;
@@ -55,13 +56,34 @@ pub(crate) fn controllers_config(
     }
 }
 
+/// The memberships of this process.
+#[derive(Default)]
+pub(crate) struct Memberships(Vec<watch::Receiver<Members>>);
+
+impl Memberships {
+    async fn join(
+        &mut self, client: &Client, options: MembershipOptions, shutdown: &CancellationToken,
+    ) -> Result<watch::Receiver<Members>, Failure> {
+        let members = Membership::join(client.clone(), options, shutdown.clone()).await?;
+        self.0.push(members.clone());
+        Ok(members)
+    }
+
+    /// Waits, after a shutdown, until every Lease is given back, so that others need not wait for it to run out.
+    pub(crate) async fn released(self) {
+        for mut members in self.0 {
+            while members.changed().await.is_ok() {}
+        }
+    }
+}
+
 /// Starts one member that runs all controllers for its share.
 pub(crate) async fn start_controllers(
-    client: &Client, config: ControllersConfig, identity: &str, metrics: &mut MetricsRegistry,
-    shutdown: &CancellationToken,
+    client: &Client, config: ControllersConfig, identity: &str, memberships: &mut Memberships,
+    metrics: &mut MetricsRegistry, shutdown: &CancellationToken,
 ) -> Result<ControllersHandle, Failure> {
     let options = member("shardplane-controllers", identity.to_owned());
-    let members = Membership::join(client.clone(), options, shutdown.clone()).await?;
+    let members = memberships.join(client, options, shutdown).await?;
     let handle = Controllers::start(client.clone(), config, members, client.ambient().clone(), shutdown.clone())?;
     handle.register(metrics);
     Ok(handle)
@@ -69,7 +91,8 @@ pub(crate) async fn start_controllers(
 
 /// Starts schedulers that share one view of pods and nodes, and, with others like them, the nodes.
 pub(crate) async fn start_schedulers(
-    client: &Client, args: &SchedulerArgs, identity: &str, metrics: &mut MetricsRegistry, shutdown: &CancellationToken,
+    client: &Client, args: &SchedulerArgs, identity: &str, memberships: &mut Memberships,
+    metrics: &mut MetricsRegistry, shutdown: &CancellationToken,
 ) -> Result<Vec<Scheduler>, Failure> {
     let config = SchedulerConfig {
         scheduler_name: args.scheduler_name.clone(),
@@ -81,7 +104,7 @@ pub(crate) async fn start_schedulers(
     let mut schedulers = Vec::new();
     for number in 0..args.schedulers {
         let options = member("shardplane-scheduler", format!("{identity}-{number}"));
-        let members = Membership::join(client.clone(), options, shutdown.clone()).await?;
+        let members = memberships.join(client, options, shutdown).await?;
         let (client, feeds, ambient) = (client.clone(), feeds.clone(), client.ambient().clone());
         schedulers.push(Scheduler::start(client, config.clone(), feeds, members, ambient, shutdown));
     }

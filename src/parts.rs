@@ -19,7 +19,7 @@ use crate::api_server::{ApiServer, Plan, Shards};
 use crate::cli::{
     ApiArgs, ClusterArgs, ControllersPart, Fidelity, KubeletPart, LoadtestPart, SchedulerPart, ShardArgs,
 };
-use crate::cluster::{self, LogAccess};
+use crate::cluster::{self, LogAccess, Memberships};
 use crate::progress::Progress;
 use crate::{Failure, ambient};
 
@@ -125,13 +125,16 @@ pub(crate) async fn scheduler(part: SchedulerPart) -> Result<ExitCode, Failure> 
     let client = client(&part.cluster, AGENTS[0], &ambient::machine())?;
     let (shutdown, mut metrics) = (CancellationToken::new(), MetricsRegistry::default());
     let identity = identity(&client);
-    let running = cluster::start_schedulers(&client, &part.scheduler, &identity, &mut metrics, &shutdown).await?;
+    let mut memberships = Memberships::default();
+    let running =
+        cluster::start_schedulers(&client, &part.scheduler, &identity, &mut memberships, &mut metrics, &shutdown).await?;
     tracing::info!("{} schedulers are running as {identity}-0 and on", running.len());
     stop.recv().await;
     shutdown.cancel();
     for scheduler in running {
         scheduler.stop().await;
     }
+    memberships.released().await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -146,11 +149,14 @@ pub(crate) async fn controllers(part: ControllersPart) -> Result<ExitCode, Failu
     let root_ca = part.root_ca_file.as_ref().map(read).transpose()?;
     let config = cluster::controllers_config(&part.controllers, None, root_ca);
     let identity = identity(&client);
-    let running = cluster::start_controllers(&client, config, &identity, &mut metrics, &shutdown).await?;
+    let mut memberships = Memberships::default();
+    let running =
+        cluster::start_controllers(&client, config, &identity, &mut memberships, &mut metrics, &shutdown).await?;
     tracing::info!("controllers are running as {identity}");
     stop.recv().await;
     shutdown.cancel();
     running.ended().await;
+    memberships.released().await;
     Ok(ExitCode::SUCCESS)
 }
 

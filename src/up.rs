@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api_server::ApiServer;
 use crate::cli::{Fidelity, UpArgs};
-use crate::cluster::{self, LogAccess};
+use crate::cluster::{self, LogAccess, Memberships};
 use crate::in_process::InProcess;
 use crate::progress::Progress;
 use crate::status_line::StatusLine;
@@ -89,7 +89,7 @@ async fn show(cluster: &Cluster, args: &UpArgs, progress: &Progress) -> Never {
 /// Waits for what was told to end: all at once, and not for long. What is late is only ended the hard way, like by a
 /// crash, and nothing acknowledged depends on it.
 async fn end(served: JoinHandle<()>, cluster: Cluster) {
-    let Cluster { fleet, controllers, schedulers, .. } = cluster;
+    let Cluster { fleet, controllers, schedulers, memberships, .. } = cluster;
     let kubelets = async {
         if let Some(fleet) = &fleet {
             fleet.stopped().await;
@@ -102,6 +102,7 @@ async fn end(served: JoinHandle<()>, cluster: Cluster) {
     };
     let controlling = async {
         controllers.ended().await;
+        memberships.released().await;
         tracing::debug!("the controllers have ended");
     };
     let serving = async {
@@ -122,6 +123,7 @@ struct Cluster {
     fleet: Option<Fleet>,
     controllers: ControllersHandle,
     schedulers: Vec<Scheduler>,
+    memberships: Memberships,
 }
 
 struct Workers<'a> {
@@ -145,17 +147,19 @@ impl Workers<'_> {
         let root_ca = Some(self.server.pki.ca_pem()?);
         let service_range = args.api.store.service_cluster_ip_range;
         let config = cluster::controllers_config(&args.controllers, Some(service_range), root_ca);
+        let (memberships, shutdown) = (&mut Memberships::default(), self.shutdown);
         let controllers =
-            cluster::start_controllers(&controllers, config, "up", self.metrics, self.shutdown).await?;
+            cluster::start_controllers(&controllers, config, "up", memberships, self.metrics, shutdown).await?;
         let scheduler = self.client("system:kube-scheduler", "shardplane-scheduler");
         let schedulers =
-            cluster::start_schedulers(&scheduler, &args.scheduler, "up", self.metrics, self.shutdown).await?;
+            cluster::start_schedulers(&scheduler, &args.scheduler, "up", memberships, self.metrics, shutdown).await?;
+        let memberships = std::mem::take(memberships);
         let observer = self.client("system:shardplane:status", "shardplane-status");
         let honesty = (args.fleet.nodes > 0).then(|| args.fidelity.label());
         let shard_metrics = self.server.shards.metrics.clone();
         let status = StatusLine::start(&observer, &self.server.gateway, shard_metrics, honesty, self.shutdown);
         if args.fleet.nodes == 0 {
-            return Ok(Cluster { status, fleet: None, controllers, schedulers });
+            return Ok(Cluster { status, fleet: None, controllers, schedulers, memberships });
         }
         let clients = match args.fidelity {
             Fidelity::InProcess => self.in_process_clients(),
@@ -172,7 +176,7 @@ impl Workers<'_> {
         };
         let control = self.client("system:shardplane:fleet", "shardplane-fleet");
         let fleet = cluster::start_fleet(fleet, clients, control, logs, self.metrics, self.shutdown).await?;
-        Ok(Cluster { status, fleet: Some(fleet), controllers, schedulers })
+        Ok(Cluster { status, fleet: Some(fleet), controllers, schedulers, memberships })
     }
 
     /// Each kubelet calls the gateway under its own name.

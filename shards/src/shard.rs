@@ -268,7 +268,12 @@ impl ShardService for Shard {
         let this = self.handle();
         // A task of its own: who drops the future gives up the answer, not the write.
         let task = tokio::spawn(async move { verbs::execute(&this, &request).await });
-        task.map(|joined| joined.unwrap_or_else(|error| Err(Status::internal(error)))).boxed()
+        let ended = |error: tokio::task::JoinError| match error.is_panic() {
+            true => Status::internal(error),
+            // The runtime is ending under it: whether the write happens is for the next start to say.
+            false => Status::unavailable("the shard is shutting down"),
+        };
+        task.map(move |joined| joined.unwrap_or_else(|error| Err(ended(error)))).boxed()
     }
 
     fn clock(&self) -> Version {
