@@ -1,7 +1,7 @@
 //! The committed objects of one resource in one cluster, its recent events, and who follows them.
 //!
 //! Invariants: what is here is durable; the ring holds every event above its floor; a subscriber has been sent every
-//! event up to its watermark, in order. [`Table::consistency_check`] recomputes what is derived.
+//! event up to its watermark, in order. `Table::consistency_check` recomputes what is derived.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;

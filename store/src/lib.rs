@@ -1,7 +1,7 @@
 //! The ordered key-value store under the shards: atomic, fenced batches and consistent scans (DESIGN D6).
 //!
 //! [`Store`] is the contract; [`memory`] and [`embedded`] (the default, on redb) implement it, and FoundationDB has its
-//! room beside them. One suite, [`contract`], runs on every implementation. Start reading at [`Store`].
+//! room beside them. One suite, `contract`, runs on every implementation. Start reading at [`Store`].
 
 use std::ops::Bound;
 use std::sync::Arc;

@@ -8,7 +8,7 @@
 //! decode -> stored version -> defaults -> prepare -> admission -> validate -> sequence
 //! ```
 //!
-//! Start reading at [`execute`] and [`write`].
+//! Start reading at [`execute`] and [`write()`].
 
 pub(crate) mod body;
 pub(crate) mod create;

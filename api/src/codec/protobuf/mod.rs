@@ -2,7 +2,7 @@
 //! the schema's field numbers, without generated code.
 //!
 //! A body is four magic bytes and a `runtime.Unknown`, the envelope that carries `apiVersion` and `kind` beside the bytes of
-//! the object; those have neither. Start reading at [`read`] and [`write`].
+//! the object; those have neither. Start reading at [`read()`] and [`write()`].
 //!
 //! Invariants: what is read is as canonical as [`super::walk`] makes it of JSON; a canonical document that is written and
 //! read again is the same document; what hostile bytes announce is never believed: nothing is allocated for a length before

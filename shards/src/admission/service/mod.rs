@@ -2,8 +2,8 @@
 //!
 //! An address is an IPAddress object named like it, a node port an object of the internal resource `nodeports`; whoever
 //! creates it first has it, on whichever shard (DESIGN D3). A reservation whose Service never came, because this process
-//! died in between, is freed by [`repair`]. [`plan`] says what a Service needs,
-//! [`reserve`] gets it.
+//! died in between, is freed by [`mod@repair`]. [`plan`] says what a Service needs,
+//! [`mod@reserve`] gets it.
 
 mod plan;
 mod repair;

@@ -13,7 +13,7 @@ use crate::verbs::Call;
 /// Where a port is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// spec.ports[i].nodePort of these; more than one where one port is offered under two protocols.
+    /// `spec.ports[i].nodePort` of these; more than one where one port is offered under two protocols.
     Ports(Vec<usize>),
     /// spec.healthCheckNodePort
     HealthCheck,
