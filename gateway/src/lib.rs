@@ -29,6 +29,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+mod unread;
 mod verbs;
 mod watch;
 
@@ -50,6 +51,7 @@ pub use config::{GatewayConfig, KubeletAccess, Limits, RelayLimits, VersionInfo}
 use metrics::{Metrics, ResourceLabels};
 use relay::Relays;
 use request::RequestInfo;
+use unread::Unread;
 
 /// Serves the Kubernetes API over a set of shards.
 pub struct Gateway {
@@ -131,7 +133,8 @@ impl Gateway {
     ) -> impl Future<Output = Response<Body>> + Send + use<> {
         let (inner, routes) = (self.inner.clone(), self.routes.clone());
         async move {
-            let request = without_trailing_slash(request);
+            let unread = Unread::default();
+            let request = without_trailing_slash(request).map(|body| unread.watch(body));
             let uri = request.uri();
             let info = RequestInfo::new(&inner.config.cluster, request.method(), uri.path(), uri.query());
             let mut completion = Completion::begin(&inner, Arc::new(info), request.headers());
@@ -144,6 +147,9 @@ impl Gateway {
                 }
                 Err(status) => routes::refusal(status),
             };
+            if !response.status().is_success() {
+                unread.discard(TAKEN_IN * inner.config.limits.body).await;
+            }
             if let Ok(id) = HeaderValue::from_str(&completion.audit_id) {
                 response.headers_mut().insert("audit-id", id);
             }
@@ -154,6 +160,9 @@ impl Gateway {
         }
     }
 }
+
+/// How many times the limit of a body is taken in of one that was refused.
+const TAKEN_IN: usize = 4;
 
 /// `/api/` is `/api`.
 fn without_trailing_slash(mut request: Request<Body>) -> Request<Body> {
