@@ -35,6 +35,8 @@ struct Metadata {
 /// Reads the metadata of a body that is to become a document of `shape`. 400 where it is none, with the codec's words.
 pub(crate) fn peek(shape: Shape<'_>, body: &[u8], format: Format) -> Result<Peek, Status> {
     if format == Format::Json
+        // An array would pass as a struct's fields in their order.
+        && body.trim_ascii_start().starts_with(b"{")
         && let Ok(Body { metadata }) = serde_json::from_slice::<Body>(body)
     {
         let metadata = metadata.unwrap_or(Metadata { name: None, generate_name: None, namespace: None });

@@ -11,7 +11,6 @@ mod update;
 mod watch;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::codec::Format;
 use api::resource::Served;
@@ -91,8 +90,13 @@ impl Call {
             "" => &self.served().verbs,
             sub => &self.served().subresource(sub).ok_or_else(Status::unknown_path)?.verbs,
         };
-        let whole = matches!(*verb, "create" if subresource.is_empty() && !name.is_empty());
-        if whole || !verbs.contains(verb) { Err(self.not_allowed()) } else { Ok(()) }
+        // Objects are created in a collection, and replaced and patched by name.
+        let misplaced = match *verb {
+            "create" => subresource.is_empty() && !name.is_empty(),
+            "update" | "patch" => name.is_empty(),
+            _ => false,
+        };
+        if misplaced || !verbs.contains(verb) { Err(self.not_allowed()) } else { Ok(()) }
     }
 
     fn not_allowed(&self) -> Status {
@@ -137,7 +141,6 @@ impl Call {
         };
         let announced = self.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|length| length > limits.body) {
-            discard(body, DISCARDED * limits.body).await;
             return Err(too_large());
         }
         let body = Limited::new(body, limits.body);
@@ -265,23 +268,4 @@ fn warning_header(text: &str) -> String {
     }
     out.push('"');
     out
-}
-
-/// How many times the limit is taken in of a body that was refused, and for how long.
-const DISCARDED: usize = 4;
-const DISCARDING: Duration = Duration::from_secs(5);
-
-/// Takes in what a client still sends, up to a point: many read an answer only once they have sent everything.
-async fn discard(mut body: Body, most: usize) {
-    let take = async {
-        let mut taken = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            taken += frame.data_ref().map_or(0, Bytes::len);
-            if taken > most {
-                return;
-            }
-        }
-    };
-    // Time out or not, the answer is the same.
-    let _ = tokio::time::timeout(DISCARDING, take).await;
 }
