@@ -16,6 +16,7 @@ use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
 
 use crate::media::{Output, Target};
 use crate::relay::Shape;
@@ -107,7 +108,7 @@ pub(crate) fn answer(
 }
 
 /// An answer that holds a value which is no stored object.
-pub(crate) fn value(code: u16, value: &Value, pretty: bool) -> Response<Body> {
+pub(crate) fn value(code: u16, value: &impl Serialize, pretty: bool) -> Response<Body> {
     response(code, json_bytes(value), pretty)
 }
 
@@ -120,7 +121,7 @@ pub(crate) fn response(code: u16, text: Bytes, pretty: bool) -> Response<Body> {
     response
 }
 
-fn json_bytes(value: &Value) -> Bytes {
+fn json_bytes(value: &impl Serialize) -> Bytes {
     let mut text = serde_json::to_vec(value).expect("a document is JSON");
     text.push(b'\n');
     text.into()

@@ -59,11 +59,14 @@ async fn bad_input_gets_a_status() {
         (Method::GET, "/api/v1/namespaces/default/configmaps/a/status", Value::Null, 404),
         (Method::POST, "/api/v1/configmaps", json!({ "metadata": { "name": "a" } }), 405),
         (Method::POST, "/api/v1/namespaces/default/configmaps/a", json!({ "metadata": { "name": "a" } }), 405),
+        (Method::PUT, maps, json!({ "metadata": { "name": "a" } }), 405),
+        (Method::PATCH, maps, json!({ "metadata": { "name": "a" } }), 405),
         (Method::POST, "/version", Value::Null, 405),
         (Method::POST, maps, json!({ "metadata": {} }), 422),
         (Method::POST, maps, other, 400),
         (Method::POST, maps, json!({ "metadata": { "name": "UPPER" } }), 422),
         (Method::POST, maps, json!("text"), 400),
+        (Method::POST, maps, json!([]), 400),
         (Method::PUT, "/api/v1/namespaces/default/configmaps/b", json!({ "metadata": { "name": "a" } }), 400),
     ];
     for (method, path, body, code) in cases {
@@ -162,6 +165,10 @@ async fn discovery_lists_what_is_served() {
     assert_eq!(row("pods")["shortNames"], json!(["po"]));
     assert_eq!(row("configmaps")["storageVersionHash"], "qFsyl6wFWjQ=", "as the reference's");
     assert_eq!(row("pods/eviction")["group"], "policy");
+    let request = Request::get("/api/v1").body(Body::empty()).unwrap();
+    let text = axum::body::to_bytes(cluster.send(request).await.into_body(), usize::MAX).await.unwrap();
+    let order = b"{\"name\":\"configmaps\",\"singularName\":\"configmap\",\"namespaced\":true,\"kind\":\"ConfigMap\",\"verbs\":[";
+    assert!(text.windows(order.len()).any(|window| window == order), "in the reference's order");
     assert!(rows.iter().all(|row| !row["verbs"].as_array().unwrap().is_empty()));
     let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
     let request = || Request::get("/apis").header("accept", accept);

@@ -5,6 +5,7 @@ use api::{Registry, Value};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ring::digest::{SHA256, digest};
+use serde::Serialize;
 use serde_json::json;
 
 /// A named group and its versions, the preferred one first.
@@ -63,16 +64,45 @@ pub(super) fn group_list(registry: &Registry) -> Value {
     json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
 }
 
+/// metav1.APIResourceList, its fields in the reference's order: people and scripts read it as text.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ResourceList<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    group_version: String,
+    resources: Vec<Row<'a>>,
+}
+
+/// metav1.APIResource
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row<'a> {
+    name: String,
+    singular_name: &'a str,
+    namespaced: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    group: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    version: &'a str,
+    kind: &'a str,
+    verbs: &'a [&'static str],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    short_names: &'a [&'static str],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    categories: &'a [&'static str],
+    #[serde(skip_serializing_if = "String::is_empty")]
+    storage_version_hash: String,
+}
+
 /// `None` where nothing is served under that version.
-pub(super) fn resource_list(registry: &Registry, group: &str, version: &str) -> Option<Value> {
+pub(super) fn resource_list<'a>(registry: &'a Registry, group: &str, version: &str) -> Option<ResourceList<'a>> {
     let served = registry.iter().filter_map(|resource| Some((resource, served_in(resource, group, version)?)));
-    let mut rows: Vec<Value> = served.flat_map(|(resource, served)| rows_of(resource, served)).collect();
-    rows.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    let mut resources: Vec<Row<'_>> = served.flat_map(|(resource, served)| rows_of(resource, served)).collect();
+    resources.sort_by(|a, b| a.name.cmp(&b.name));
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    let list = json!({
-        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows,
-    });
-    (!list["resources"].as_array()?.is_empty()).then_some(list)
+    let list = ResourceList { kind: "APIResourceList", api_version: "v1", group_version, resources };
+    (!list.resources.is_empty()).then_some(list)
 }
 
 /// How a resource is served there, if it is.
@@ -80,35 +110,36 @@ pub(super) fn served_in<'a>(resource: &'a Resource, group: &str, version: &str) 
     resource.served.iter().find(|served| served.is_public() && served.group == group && served.version == version)
 }
 
-fn rows_of(resource: &Resource, served: &Served) -> Vec<Value> {
-    let mut row = json!({
-        "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
-        "kind": resource.kind, "verbs": served.verbs,
-    });
-    if !resource.short_names.is_empty() {
-        row["shortNames"] = json!(resource.short_names);
-    }
-    if !resource.categories.is_empty() {
-        row["categories"] = json!(resource.categories);
-    }
-    // Virtual resources, which are only created or shown, are not stored.
-    if served.verbs.contains(&"watch") {
-        row["storageVersionHash"] = json!(storage_hash(resource));
-    }
+fn rows_of<'a>(resource: &'a Resource, served: &'a Served) -> impl Iterator<Item = Row<'a>> {
+    let row = Row {
+        name: resource.plural.to_owned(),
+        singular_name: resource.singular,
+        namespaced: resource.namespaced,
+        group: "",
+        version: "",
+        kind: resource.kind,
+        verbs: &served.verbs,
+        short_names: &resource.short_names,
+        categories: &resource.categories,
+        // Virtual resources, which are only created or shown, are not stored.
+        storage_version_hash: if served.verbs.contains(&"watch") { storage_hash(resource) } else { String::new() },
+    };
     let subresources = served.subresources.iter().map(|sub| {
-        let mut row = json!({
-            "name": format!("{}/{}", resource.plural, sub.name), "singularName": "",
-            "namespaced": resource.namespaced, "kind": sub.kind, "verbs": sub.verbs,
-        });
-        if (sub.group, sub.version) != (served.group, served.version) && !sub.version.is_empty() {
-            if !sub.group.is_empty() {
-                row["group"] = json!(sub.group);
-            }
-            row["version"] = json!(sub.version);
+        let other = (sub.group, sub.version) != (served.group, served.version) && !sub.version.is_empty();
+        Row {
+            name: format!("{}/{}", resource.plural, sub.name),
+            singular_name: "",
+            namespaced: resource.namespaced,
+            group: if other { sub.group } else { "" },
+            version: if other { sub.version } else { "" },
+            kind: sub.kind,
+            verbs: &sub.verbs,
+            short_names: &[],
+            categories: &[],
+            storage_version_hash: String::new(),
         }
-        row
     });
-    std::iter::once(row).chain(subresources).collect()
+    std::iter::once(row).chain(subresources)
 }
 
 /// Names the stored version, as discovery.StorageVersionHash does.

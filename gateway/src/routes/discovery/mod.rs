@@ -6,12 +6,13 @@ mod legacy;
 
 use std::sync::{Arc, OnceLock};
 
-use api::{Status, Value};
+use api::Status;
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderMap, Response};
+use serde::Serialize;
 use serde_json::json;
 
 use super::etag::Tagged;
@@ -77,7 +78,7 @@ fn resource_list(inner: &Inner, group: &str, version: &str) -> Response<Body> {
     }
 }
 
-fn plain(document: &Value) -> Response<Body> {
+fn plain(document: &impl Serialize) -> Response<Body> {
     render::value(200, document, false)
 }
 
