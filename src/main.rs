@@ -39,12 +39,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// stdout carries data only: here, the line to paste.
-#[allow(clippy::print_stdout, reason = "the answer of the command")]
-pub(crate) fn say(line: &str) {
-    println!("{line}");
-}
-
 #[allow(clippy::print_stderr, reason = "the last word of a failed start, outside any log")]
 fn fail(message: &str) -> ExitCode {
     eprintln!("shardplane: {message}");

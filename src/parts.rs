@@ -53,7 +53,7 @@ pub(crate) async fn gateway(args: ApiArgs) -> Result<ExitCode, Failure> {
     server.gateway.expose_metrics(Arc::new(metrics));
     let serving = CancellationToken::new();
     let served = server.serve(serving.clone())?;
-    crate::say(&server.export_line());
+    progress.say(&server.export_line());
     progress.line(format!("serving https://{}", server.address));
     let outcome = tokio::select! {
         () = stop.recv() => Ok(ExitCode::SUCCESS),

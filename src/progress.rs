@@ -84,9 +84,9 @@ impl Progress {
     pub(crate) fn count(&self, doing: &str, done: usize, of: usize) {
         if self.bar.length() != Some(of as u64) {
             let style = ProgressStyle::with_template("{spinner} {msg} [{bar:32}] {pos}/{len}");
+            self.bar.set_message(doing.to_owned());
             self.bar.set_style(style.expect("a constant template"));
             self.bar.set_length(of as u64);
-            self.bar.set_message(doing.to_owned());
         }
         self.bar.set_position(done as u64);
     }
@@ -99,6 +99,12 @@ impl Progress {
         } else {
             tracing::info!("{text}");
         }
+    }
+
+    /// The one line on stdout, where data goes: what to paste.
+    #[allow(clippy::print_stdout, reason = "the answer of the command")]
+    pub(crate) fn say(&self, line: &str) {
+        self.bar.suspend(|| println!("{line}"));
     }
 
     /// Takes the display away.

@@ -38,7 +38,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
     let server = ApiServer::start(&args.api, fleet_address, &ambient, &mut metrics, &progress).await?;
     let (serving, working) = (CancellationToken::new(), CancellationToken::new());
     let served = server.serve(serving.clone())?;
-    crate::say(&server.export_line());
+    progress.say(&server.export_line());
     let took = (ambient.clock.boot() - began).as_millis();
     tracing::info!("serving https://{} after {took} ms", server.address);
 
