@@ -13,6 +13,10 @@ use crate::service::{Answer, DeleteOptions, Propagation};
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
+/// What the reference tells those who delete a Job and do not say what becomes of its Pods.
+const PODS_ARE_LEFT: &str = "child pods are preserved by default when jobs are deleted; set \
+     propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
+
 /// Kinds whose deletion answers the last state; others answer a `Status` (ReturnDeletedObject).
 const ANSWERS_LAST_STATE: [&str; 19] = [
     "csidrivers.storage.k8s.io",
@@ -42,7 +46,11 @@ pub(super) async fn delete(call: Call<'_>, options: &DeleteOptions) -> Result<An
     if call.is("services") {
         return admission::service::delete(call, options).await;
     }
-    write(call, options.dry_run, |view| decide(call, view, options)).await
+    let mut answer = write(call, options.dry_run, |view| decide(call, view, options)).await?;
+    if call.is("jobs.batch") && options.propagation.is_none() {
+        answer.warnings.push(PODS_ARE_LEFT.to_owned());
+    }
+    Ok(answer)
 }
 
 fn check_options(options: &DeleteOptions) -> Result<(), Status> {
@@ -170,7 +178,7 @@ fn set_finalizers(call: Call<'_>, document: &mut Value, options: &DeleteOptions)
     let (orphan, foreground) = match options.propagation {
         _ if !supported => (false, false),
         Some(propagation) => (propagation == Propagation::Orphan, propagation == Propagation::Foreground),
-        None => (has(ORPHAN), has(FOREGROUND)),
+        None => (has(ORPHAN) || (call.resource.strategy.orphans_by_default() && !has(FOREGROUND)), has(FOREGROUND)),
     };
     if (orphan, foreground) == (has(ORPHAN), has(FOREGROUND)) {
         return;
