@@ -161,6 +161,54 @@ async fn finalizers_keep_what_is_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn kinds_older_than_the_garbage_collector_orphan_unless_told() {
+    let cluster = Cluster::start(1).await;
+    let template = json!({"metadata": {"labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "a", "image": "a"}], "restartPolicy": "Never"}});
+    let job = json!({"metadata": {"name": "a", "namespace": "default"}, "spec": {"template": template}});
+    let at = ("default", "a");
+    cluster.create("jobs.batch", &job).await.unwrap();
+    let answer = cluster.delete("jobs.batch", at, DeleteOptions::default()).await;
+    assert!(answer.as_ref().unwrap().warnings[0].starts_with("child pods are preserved by default"));
+    let left = object(answer).unwrap().document();
+    assert_eq!(left["metadata"]["finalizers"], json!(["orphan"]));
+    cluster.merge("jobs.batch", at, &json!({"metadata": {"finalizers": null}})).await.unwrap();
+
+    for propagation in [Propagation::Background, Propagation::Foreground] {
+        cluster.create("jobs.batch", &job).await.unwrap();
+        let told = DeleteOptions { propagation: Some(propagation), ..DeleteOptions::default() };
+        let answer = cluster.delete("jobs.batch", at, told).await.unwrap();
+        assert_eq!(answer.warnings, Vec::<String>::new());
+        let clear = json!({"metadata": {"finalizers": null}});
+        assert_eq!(cluster.merge("jobs.batch", at, &clear).await.is_ok(), propagation == Propagation::Foreground);
+    }
+    let mut foreground = job.clone();
+    foreground["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
+    cluster.create("jobs.batch", &foreground).await.unwrap();
+    let deleting = object(cluster.delete("jobs.batch", at, DeleteOptions::default()).await).unwrap().document();
+    assert_eq!(deleting["metadata"]["finalizers"], json!(["foregroundDeletion"]), "it was told before");
+    cluster.create("deployments.apps", &deployment(1)).await.unwrap();
+    let gone = cluster.delete("deployments.apps", ("default", "web"), DeleteOptions::default()).await;
+    assert_eq!(document(gone)["status"], "Success");
+}
+
+#[tokio::test(start_paused = true)]
+async fn some_rules_hold_for_new_objects_only() {
+    let cluster = Cluster::start(1).await;
+    let backend = json!({"service": {"name": "web", "port": {"number": 80}}});
+    let mut ingress = json!({
+        "metadata": {"name": "a", "namespace": "default", "annotations": {"kubernetes.io/ingress.class": "old"}},
+        "spec": {"ingressClassName": "new", "defaultBackend": backend},
+    });
+    let status = cluster.create("ingresses.networking.k8s.io", &ingress).await.unwrap_err();
+    assert_eq!((status.code(), status.causes()[0].field.as_str()), (422, "annotations.kubernetes.io/ingress.class"));
+    ingress["spec"]["ingressClassName"] = json!("old");
+    cluster.create("ingresses.networking.k8s.io", &ingress).await.unwrap();
+    let change = json!({"spec": {"ingressClassName": "new"}});
+    cluster.merge("ingresses.networking.k8s.io", ("default", "a"), &change).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn preconditions_of_a_deletion_hold_or_it_conflicts() {
     let cluster = Cluster::start(1).await;
     let made = cluster.create("configmaps", &config_map("a", "1")).await.unwrap();

@@ -83,6 +83,7 @@ impl Call<'_> {
     pub(crate) fn check_new(&self, document: &Value) -> Result<(), Status> {
         let mut causes = Causes::default();
         self.resource.strategy.validate(document, &mut causes);
+        self.resource.strategy.validate_create(document, &mut causes);
         self.check_metadata(document, &mut causes);
         self.invalid_unless_empty(causes)
     }
