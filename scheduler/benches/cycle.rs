@@ -1,4 +1,4 @@
-//! What deciding costs: one scheduling cycle on 5,000 nodes, and 5,000 pods of 100 templates.
+//! What deciding costs: one scheduling cycle on 5,000 nodes, and 5,000 pods of many owners and templates.
 
 use std::sync::Arc;
 
@@ -25,10 +25,18 @@ fn node(number: usize) -> Value {
     })
 }
 
-fn pod(number: usize, milli: usize) -> Arc<PodView> {
+/// A pod of a template, and of a ReplicaSet or of nobody: only the former is spread.
+fn pod(number: usize, milli: usize, owner: Option<usize>) -> Arc<PodView> {
     let name = format!("pod-{number}");
+    let owners: Vec<Value> = owner
+        .map(|owner| {
+            let uid = format!("2d8c4b8e-0000-4000-8000-{owner:012}");
+            json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": uid, "controller": true})
+        })
+        .into_iter()
+        .collect();
     let document = json!({
-        "metadata": {"name": name, "namespace": "default", "uid": name},
+        "metadata": {"name": name, "namespace": "default", "uid": name, "ownerReferences": owners},
         "spec": {
             "schedulerName": "default-scheduler",
             "nodeSelector": {"kubernetes.io/os": "linux"},
@@ -60,13 +68,21 @@ fn place(engine: &mut Engine, pod: &Arc<PodView>) {
 
 fn cycle(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("cycle on 5,000 nodes");
+    for (name, owner, siblings) in [("nobody's", None, 0), ("replica", Some(0), 0), ("1,001st replica", Some(0), 1000)]
+    {
+        let mut ready = engine();
+        for number in 0..siblings {
+            ready.pod_changed(&Change::Added(pod(1 + number, 100, owner)));
+        }
+        while !ready.decide(PODS).is_empty() {}
+        let known = pod(0, 100, owner);
+        group.bench_function(format!("known class, {name}"), |bench| bench.iter(|| place(&mut ready, &known)));
+    }
     let mut ready = engine();
-    let known = pod(0, 100);
-    group.bench_function("known class", |bench| bench.iter(|| place(&mut ready, &known)));
     let mut number = 0;
     let mut fresh = || {
         number += 1;
-        pod(number, 100 + number)
+        pod(number, 100 + number, Some(number))
     };
     group.bench_function("new class", |bench| {
         bench.iter_batched(&mut fresh, |pod| place(&mut ready, &pod), BatchSize::PerIteration);
@@ -75,27 +91,40 @@ fn cycle(criterion: &mut Criterion) {
 }
 
 fn rollout(criterion: &mut Criterion) {
-    let pods: Vec<_> = (0..PODS).map(|number| pod(number, 50 + number % TEMPLATES)).collect();
-    let queued = || {
-        let mut engine = engine();
-        for pod in &pods {
-            engine.pod_changed(&Change::Added(pod.clone()));
-        }
-        engine
-    };
-    let mut group = criterion.benchmark_group("5,000 nodes");
+    let mut group = criterion.benchmark_group("5,000 pods on 5,000 nodes");
     group.sample_size(10);
-    group.bench_function("5,000 pods of 100 classes", |bench| {
-        bench.iter_batched(
-            queued,
-            |mut engine| {
-                let batches = std::iter::from_fn(|| Some(engine.decide(PODS).len()).filter(|count| *count > 0));
-                assert_eq!(batches.sum::<usize>(), PODS);
-                engine
-            },
-            BatchSize::PerIteration,
-        );
-    });
+    type Of = fn(usize) -> (usize, Option<usize>);
+    let cases: [(&str, Of); 4] = [
+        ("100 templates, nobody's", |number| (50 + number % TEMPLATES, None)),
+        ("100 templates of an owner each", |number| (50 + number % TEMPLATES, Some(number % TEMPLATES))),
+        ("one template, 100 owners", |number| (50, Some(number % TEMPLATES))),
+        ("one template, one owner", |_| (50, Some(0))),
+    ];
+    for (name, of) in cases {
+        let make = |number| {
+            let (milli, owner) = of(number);
+            pod(number, milli, owner)
+        };
+        let pods: Vec<_> = (0..PODS).map(make).collect();
+        let queued = || {
+            let mut engine = engine();
+            for pod in &pods {
+                engine.pod_changed(&Change::Added(pod.clone()));
+            }
+            engine
+        };
+        group.bench_function(name, |bench| {
+            bench.iter_batched(
+                queued,
+                |mut engine| {
+                    let batches = std::iter::from_fn(|| Some(engine.decide(PODS).len()).filter(|count| *count > 0));
+                    assert_eq!(batches.sum::<usize>(), PODS);
+                    engine
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
     group.finish();
 }
 

@@ -14,8 +14,8 @@
 //!
 //! Not here yet, and visibly so (such a pod is reported unschedulable and says why): required pod (anti)affinity,
 //! DoNotSchedule topology spread, persistent volumes, resource claims. Also left out: preemption and nominated nodes, the
-//! anti-affinity of pods that others have bound, preferred pod affinity, ScheduleAnyway spread and image locality in
-//! scores.
+//! anti-affinity of pods that others have bound, preferred pod affinity and image locality in scores. Spreading
+//! scores by owners instead of selectors: [`plugins`], PodTopologySpread.
 
 mod class;
 mod columns;

@@ -1,4 +1,4 @@
-//! Rows by score: insert, remove and a random one of the best, each in constant time.
+//! Rows by score: insert, remove and a random one of the best, each in next to constant time.
 //!
 //! Scores are small whole numbers, so a bucket per score does what a heap would, without stale entries, and makes ties
 //! as random as they should be.
@@ -6,23 +6,13 @@
 use rand::{Rng, RngExt};
 
 use crate::columns::Row;
-use crate::plugins::MAX_LOCAL_SCORE;
-
-const SCORES: usize = MAX_LOCAL_SCORE as usize + 1;
-const WORDS: usize = SCORES.div_ceil(64);
 
 /// Rows in buckets by score.
+#[derive(Default)]
 pub(crate) struct Ranking {
-    buckets: Vec<Vec<Row>>,
-    /// A bit per bucket that is not empty.
-    filled: [u64; WORDS],
+    /// Lowest score first; none is empty.
+    buckets: Vec<(u8, Vec<Row>)>,
     len: usize,
-}
-
-impl Default for Ranking {
-    fn default() -> Self {
-        Self { buckets: vec![Vec::new(); SCORES], filled: [0; WORDS], len: 0 }
-    }
 }
 
 impl Ranking {
@@ -31,47 +21,70 @@ impl Ranking {
         self.len
     }
 
+    fn find(&self, score: u8) -> Result<usize, usize> {
+        self.buckets.binary_search_by_key(&score, |(score, _)| *score)
+    }
+
+    fn bucket(&self, score: u8) -> &[Row] {
+        self.find(score).map_or(&[], |at| self.buckets[at].1.as_slice())
+    }
+
     /// Adds a row; returns its position, which [`Ranking::remove`] wants back.
     pub(crate) fn insert(&mut self, row: Row, score: u8) -> u32 {
-        let bucket = &mut self.buckets[usize::from(score)];
+        let at = self.find(score).unwrap_or_else(|at| {
+            self.buckets.insert(at, (score, Vec::new()));
+            at
+        });
+        let bucket = &mut self.buckets[at].1;
         bucket.push(row);
-        self.filled[usize::from(score / 64)] |= 1 << (score % 64);
         self.len += 1;
         u32::try_from(bucket.len() - 1).expect("fewer than 2^32 rows")
     }
 
     /// Removes the row at a position. Returns the row that has moved there instead, if one has.
     pub(crate) fn remove(&mut self, score: u8, position: u32) -> Option<Row> {
-        let bucket = &mut self.buckets[usize::from(score)];
+        let at = self.find(score).expect("the score of a row that is here");
+        let bucket = &mut self.buckets[at].1;
         let position = position as usize;
         bucket.swap_remove(position);
         self.len -= 1;
+        let moved = bucket.get(position).copied();
         if bucket.is_empty() {
-            self.filled[usize::from(score / 64)] &= !(1 << (score % 64));
+            self.buckets.remove(at);
         }
-        bucket.get(position).copied()
+        moved
     }
 
-    /// The best score there is.
-    pub(crate) fn best(&self) -> Option<u8> {
-        let word = (0..WORDS).rev().find(|word| self.filled[*word] != 0)?;
-        let bit = 63 - self.filled[word].leading_zeros() as usize;
-        Some(u8::try_from(word * 64 + bit).expect("scores are bytes"))
+    /// All scores there are, best first.
+    pub(crate) fn scores(&self) -> impl Iterator<Item = u8> {
+        self.buckets.iter().rev().map(|(score, _)| *score)
     }
 
     /// Number of rows of a score.
     pub(crate) fn ties(&self, score: u8) -> usize {
-        self.buckets[usize::from(score)].len()
+        self.bucket(score).len()
     }
 
-    /// One of the rows of a score, at random; there must be one.
-    pub(crate) fn any(&self, score: u8, random: &mut impl Rng) -> Row {
-        let bucket = &self.buckets[usize::from(score)];
-        bucket[random.random_range(0..bucket.len())]
+    /// One of the rows of a score that is not passed over, at random; there must be one. Costs as many looks as there are
+    /// rows for each that will do.
+    pub(crate) fn any(&self, score: u8, pass_over: impl Fn(Row) -> bool, random: &mut impl Rng) -> Row {
+        let bucket = self.bucket(score);
+        loop {
+            let row = bucket[random.random_range(0..bucket.len())];
+            if !pass_over(row) {
+                return row;
+            }
+        }
+    }
+
+    /// Every row with its score.
+    #[cfg(test)]
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (Row, u8)> {
+        self.buckets.iter().flat_map(|(score, rows)| rows.iter().map(|row| (*row, *score)))
     }
 
     /// Bytes on the heap, about.
     pub(crate) fn size(&self) -> usize {
-        SCORES * size_of::<Vec<Row>>() + self.len * 2 * size_of::<Row>()
+        self.buckets.capacity() * size_of::<(u8, Vec<Row>)>() + self.len * 2 * size_of::<Row>()
     }
 }

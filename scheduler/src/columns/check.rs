@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use smol_str::SmolStr;
 
 use super::{Columns, Placed, Row, Scalar};
-use crate::view::{HostPort, NodeView, PodView};
+use crate::view::{HostPort, NodeView, Owner, PodView};
 
 /// Everything that the columns say about one node, in an order of its own.
 #[derive(Debug, PartialEq)]
@@ -21,6 +21,16 @@ struct Facts {
     is_present: bool,
     labels: Vec<(SmolStr, Option<SmolStr>)>,
     taints: Vec<(SmolStr, SmolStr, SmolStr)>,
+    zone: Option<SmolStr>,
+    has_hostname: bool,
+    owned: Vec<(Owner, u32)>,
+}
+
+/// What is indexed about a row.
+#[derive(Default)]
+struct Indexed {
+    labels: Vec<(SmolStr, Option<SmolStr>)>,
+    owned: Vec<(Owner, u32)>,
 }
 
 impl Columns {
@@ -51,6 +61,9 @@ impl Columns {
                 return Err(format!("node {name}: columns say {:?}, the cluster {:?}", own.get(name), fresh.get(name)));
             }
         }
+        if let Some((owner, row, count)) = self.owned.content().find(|(_, row, _)| !self.present.contains(*row)) {
+            return Err(format!("row {row} has no node and {count} pods of {owner:?}"));
+        }
         let indexed = self.labels.content().map(|(_, _, rows)| rows).chain(self.taints.values());
         match indexed.chain([&self.unschedulable]).find_map(|rows| (rows - &self.present).min()) {
             Some(row) => Err(format!("row {row} is indexed and has no node")),
@@ -59,17 +72,20 @@ impl Columns {
     }
 
     fn facts(&self) -> BTreeMap<SmolStr, Facts> {
-        let mut labels: HashMap<Row, Vec<(SmolStr, Option<SmolStr>)>> = HashMap::new();
+        let mut indexed: HashMap<Row, Indexed> = HashMap::new();
         for (key, value, rows) in self.labels.content() {
             for row in rows {
-                labels.entry(row).or_default().push((key.clone(), value.cloned()));
+                indexed.entry(row).or_default().labels.push((key.clone(), value.cloned()));
             }
         }
-        let mut of = |row: Row| self.facts_of(row, labels.remove(&row).unwrap_or_default());
+        for (owner, row, count) in self.owned.content() {
+            indexed.entry(row).or_default().owned.push((owner, count));
+        }
+        let mut of = |row: Row| self.facts_of(row, indexed.remove(&row).unwrap_or_default());
         self.rows.iter().map(|(name, row)| (name.clone(), of(*row))).collect()
     }
 
-    fn facts_of(&self, row: Row, labels: Vec<(SmolStr, Option<SmolStr>)>) -> Facts {
+    fn facts_of(&self, row: Row, Indexed { labels, owned }: Indexed) -> Facts {
         let at = row as usize;
         let amounts = [&self.cpu, &self.memory, &self.ephemeral, &self.count];
         let taints = self.taints.iter().filter(|(_, rows)| rows.contains(row));
@@ -87,12 +103,16 @@ impl Columns {
             is_present: self.present.contains(row),
             labels,
             taints: taints.map(|(one, _)| (one.key.clone(), one.value.clone(), one.effect.clone())).collect(),
+            zone: self.topology.spot(row).zone.and_then(|zone| self.topology.zone_name(zone)).cloned(),
+            has_hostname: self.topology.spot(row).has_hostname,
+            owned,
         };
         facts.scalars.sort_by(|a, b| a.name.cmp(&b.name));
         facts.ports.sort_unstable();
         facts.pods.sort_unstable();
         facts.labels.sort_unstable();
         facts.taints.sort_unstable();
+        facts.owned.sort_unstable();
         facts
     }
 }

@@ -10,6 +10,8 @@
 mod change_log;
 mod check;
 mod index;
+mod owned;
+mod topology;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,9 +20,11 @@ use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 use smol_str::SmolStr;
 
-use crate::view::{Charge, HostPort, NodeView, PodView, Taint};
+use crate::view::{Charge, HostPort, NodeView, Owner, PodView, Taint};
 pub(crate) use change_log::ChangeLog;
 pub(crate) use index::LabelIndex;
+pub(crate) use owned::Owned;
+pub(crate) use topology::{Spot, Topology};
 
 /// A node's place in the columns.
 pub type Row = u32;
@@ -65,8 +69,18 @@ pub struct Placed {
     pub charge: Arc<Charge>,
     /// Its priority.
     pub priority: i32,
+    /// The controller that owns it; none once it is being deleted, when it counts for its room only.
+    pub owner: Option<Owner>,
     /// Decided here, and not yet seen in the API.
     pub is_assumed: bool,
+}
+
+impl Placed {
+    /// A pod on a node.
+    pub fn new(pod: &PodView, row: Row, is_assumed: bool) -> Self {
+        let owner = pod.owner.filter(|_| !pod.meta.is_deleting());
+        Self { row, charge: pod.charge.clone(), priority: pod.priority, owner, is_assumed }
+    }
 }
 
 /// The nodes of one scheduler and the pods on them.
@@ -79,6 +93,8 @@ pub struct Columns {
     pub(crate) unschedulable: RoaringBitmap,
     pub(crate) labels: LabelIndex,
     pub(crate) taints: HashMap<Taint, RoaringBitmap>,
+    pub(crate) topology: Topology,
+    pub(crate) owned: Owned,
     pub(crate) cpu: Amount,
     pub(crate) memory: Amount,
     pub(crate) ephemeral: Amount,
@@ -172,6 +188,7 @@ impl Columns {
             for amount in [&mut self.cpu, &mut self.memory, &mut self.ephemeral, &mut self.count] {
                 amount.grow();
             }
+            self.topology.grow();
             self.scored_cpu.push(0);
             self.scored_memory.push(0);
             self.scalars.push(Vec::new());
@@ -195,6 +212,7 @@ impl Columns {
             self.unschedulable.insert(row);
         }
         self.labels.insert(row, node);
+        self.topology.put(row, node);
         for taint in &node.taints {
             self.taints.entry_ref(taint).or_default().insert(row);
         }
@@ -254,11 +272,18 @@ impl Columns {
         if let Some(old) = self.pods.get_mut(uid) {
             if old.row == placed.row && old.priority == placed.priority && old.charge == placed.charge {
                 old.is_assumed = placed.is_assumed;
+                let before = std::mem::replace(&mut old.owner, placed.owner);
+                if before != placed.owner {
+                    self.owned.remove(before, placed.row);
+                    self.owned.add(placed.owner, placed.row);
+                    self.changes.push(placed.row, false);
+                }
                 return;
             }
             self.release(uid);
         }
         self.charge(placed.row, &placed.charge, 1);
+        self.owned.add(placed.owner, placed.row);
         self.on[placed.row as usize].push(uid.clone());
         *self.priorities.entry(placed.priority).or_default() += 1;
         self.changes.push(placed.row, false);
@@ -267,14 +292,14 @@ impl Columns {
 
     /// Counts a pod of the API on one of these nodes.
     pub fn confirm(&mut self, pod: &PodView, row: Row) {
-        let (charge, priority) = (pod.charge.clone(), pod.priority);
-        self.place(pod.uid(), Placed { row, charge, priority, is_assumed: false });
+        self.place(pod.uid(), Placed::new(pod, row, false));
     }
 
     /// No longer counts a pod.
     pub fn release(&mut self, uid: &str) -> Option<Placed> {
         let (uid, placed) = self.pods.remove_entry(uid)?;
         self.charge(placed.row, &placed.charge, -1);
+        self.owned.remove(placed.owner, placed.row);
         self.on[placed.row as usize].retain(|one| *one != uid);
         if let Some(count) = self.priorities.get_mut(&placed.priority) {
             *count -= 1;

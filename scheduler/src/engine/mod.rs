@@ -221,7 +221,7 @@ impl Engine {
         let pod = self.queue.get(uid)?.pod.clone();
         let needs = pod.needs.as_ref().expect("a pod without a node has needs");
         let class = self.classes.get(needs, &self.columns);
-        let Some((row, _)) = class.best(&mut self.random) else {
+        let Some((row, _)) = class.best(pod.owner, &self.columns, &mut self.random) else {
             let diagnosis = class.diagnose(&self.columns, pod.priority);
             let now = self.now();
             self.metrics.attempt(&self.name, Outcome::Unschedulable, now.saturating_sub(started));
@@ -231,8 +231,7 @@ impl Engine {
             return None;
         };
         let node = self.columns.node(row).expect("a feasible row has a node").name().clone();
-        let (charge, priority) = (pod.charge.clone(), pod.priority);
-        self.columns.place(uid, Placed { row, charge, priority, is_assumed: true });
+        self.columns.place(uid, Placed::new(&pod, row, true));
         self.metrics.algorithm(self.now().saturating_sub(started));
         Some(Binding { pod, node, started })
     }

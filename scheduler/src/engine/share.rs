@@ -102,8 +102,7 @@ impl Engine {
         self.columns.release(pod.uid());
         self.orphans.remove(pod.uid());
         if self.owns(&pod.node_name) {
-            let placed = Placed { row: 0, charge: pod.charge.clone(), priority: pod.priority, is_assumed: false };
-            self.orphans.insert(pod.uid(), &pod.node_name, placed);
+            self.orphans.insert(pod.uid(), &pod.node_name, Placed::new(pod, 0, false));
         }
     }
 

@@ -5,10 +5,11 @@
 //! they are asked row by row, for the rows that changed. Scores are split the same way: least-allocated and balanced
 //! are functions of one row's amounts ([`local_score`]); TaintToleration and NodeAffinity count something on the Node
 //! object and are normalised over all feasible nodes, which [`crate::class`] does with one offset per [`Counts`].
+//! [`pod_topology_spread`] counts pods of the same owner and is normalised likewise, with one offset per place and count.
 //!
-//! Rooms: InterPodAffinity, PodTopologySpread, VolumeBinding and its kin, DynamicResources. A pod that one of these would
-//! have to filter for is not placed, and its condition says which one is missing ([`crate::view::Needs::missing`]).
-//! What these would only score (preferred pod affinity, ScheduleAnyway spreading, image locality) is ignored.
+//! Rooms: InterPodAffinity, PodTopologySpread's filter, VolumeBinding and its kin, DynamicResources. A pod that one of
+//! these would have to filter for is not placed, and its condition says which one is missing
+//! ([`crate::view::Needs::missing`]). What these would only score (preferred pod affinity, image locality) is ignored.
 
 pub(crate) mod node_affinity;
 pub(crate) mod node_name;
@@ -16,6 +17,7 @@ pub(crate) mod node_ports;
 pub(crate) mod node_resources_balanced_allocation;
 pub(crate) mod node_resources_fit;
 pub(crate) mod node_unschedulable;
+pub(crate) mod pod_topology_spread;
 pub(crate) mod taint_toleration;
 
 use roaring::RoaringBitmap;
@@ -25,9 +27,6 @@ use crate::view::{Needs, NodeView};
 
 /// The score of the best node, before weights.
 pub(crate) const MAX_NODE_SCORE: i64 = 100;
-
-/// The best [`local_score`].
-pub(crate) const MAX_LOCAL_SCORE: u8 = 200;
 
 /// A filter that looks only at what a Node object says. Both methods say the same, about all rows and about one node.
 pub(crate) trait NodeFilter: Sync {
@@ -75,7 +74,7 @@ pub(crate) fn is_feasible(needs: &Needs, columns: &Columns, row: Row) -> bool {
     row_has_room(needs, columns, row) && columns.node(row).is_some_and(|node| node_allows(needs, node))
 }
 
-/// The weighted sum of the scores that depend on one row's amounts only, at most [`MAX_LOCAL_SCORE`].
+/// The weighted sum of the scores that depend on one row's amounts only: 200 at most.
 pub(crate) fn local_score(needs: &Needs, columns: &Columns, row: Row) -> u8 {
     let score = node_resources_fit::WEIGHT * node_resources_fit::score(needs, columns, row)
         + node_resources_balanced_allocation::WEIGHT * node_resources_balanced_allocation::score(needs, columns, row);
@@ -83,7 +82,7 @@ pub(crate) fn local_score(needs: &Needs, columns: &Columns, row: Row) -> u8 {
 }
 
 /// What the normalised scores count on a Node object.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Counts {
     /// PreferNoSchedule taints that the pod does not tolerate.
     pub(crate) taints: i64,

@@ -37,10 +37,14 @@ impl NodeFilter for NodeAffinity {
     }
 
     fn allows(&self, needs: &Needs, node: &NodeView) -> bool {
-        needs.node_selector.iter().all(|(key, value)| node.meta.labels.get(key) == Some(value))
-            && needs.required.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(node)))
-            && needs.only_names.as_ref().is_none_or(|names| names.contains(node.name()))
+        matches(needs, node) && needs.only_names.as_ref().is_none_or(|names| names.contains(node.name()))
     }
+}
+
+/// Whether the node is one that nodeSelector and the required affinity select.
+pub(crate) fn matches(needs: &Needs, node: &NodeView) -> bool {
+    needs.node_selector.iter().all(|(key, value)| node.meta.labels.get(key) == Some(value))
+        && needs.required.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(node)))
 }
 
 /// Keeps of `rows` the nodes that the required affinity names, where all its terms name nodes.

@@ -30,7 +30,13 @@ impl Generator {
 
     /// A node; asked for again by the same name, it is a changed one.
     pub(super) fn node(&mut self, name: &str) -> Value {
-        let mut labels = json!({"kubernetes.io/hostname": name});
+        let mut labels = json!({});
+        if self.chance(90) {
+            labels["kubernetes.io/hostname"] = json!(name);
+        }
+        if self.chance(80) {
+            labels["topology.kubernetes.io/zone"] = json!(self.pick(&["here", "there", "elsewhere"]));
+        }
         for (key, values) in [("zone", &["a", "b", "c"]), ("disk", &["ssd", "hdd", ""]), ("size", &["1", "5", "x"])] {
             if self.chance(70) {
                 labels[key] = json!(self.pick(values));
@@ -164,8 +170,37 @@ impl Generator {
         if self.chance(10) {
             spec["resources"] = json!({"requests": {"cpu": "600m"}});
         }
+        if self.chance(25) {
+            spec["topologySpreadConstraints"] = self.spread();
+        }
         spec["priority"] = json!(self.pick(&[0, 0, 0, 100]));
         spec
+    }
+
+    fn spread(&mut self) -> Value {
+        let mut keys = vec!["kubernetes.io/hostname", "topology.kubernetes.io/zone", "rack"];
+        let count = self.random.random_range(1..4);
+        let constraint = || {
+            let key = keys.swap_remove(self.random.random_range(0..keys.len()));
+            let (app, skew) = (self.pick(&["a", "b"]), self.pick(&[1, 2, 4]));
+            json!({"topologyKey": key, "maxSkew": skew, "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": {"app": app}}})
+        };
+        std::iter::repeat_with(constraint).take(count).collect()
+    }
+
+    fn owners(&mut self) -> Value {
+        if self.chance(15) {
+            return json!([]);
+        }
+        let (version, kind, name) = self.pick(&[
+            ("apps/v1", "ReplicaSet", "first"),
+            ("apps/v1", "ReplicaSet", "second"),
+            ("apps/v1", "StatefulSet", "third"),
+            ("batch/v1", "Job", "fourth"),
+        ]);
+        let owner = json!({"apiVersion": version, "kind": kind, "name": name, "uid": format!("uid-{name}"), "controller": true});
+        json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "other"}, owner])
     }
 
     /// A pod of one of a few templates; on a node from the start, if one is given.
@@ -178,7 +213,10 @@ impl Generator {
         }
         json!({
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "namespace": "default", "uid": format!("uid-{name}"), "resourceVersion": "1"},
+            "metadata": {
+                "name": name, "namespace": "default", "uid": format!("uid-{name}"), "resourceVersion": "1",
+                "labels": {"app": self.pick(&["a", "a", "b"])}, "ownerReferences": self.owners(),
+            },
             "spec": spec,
         })
     }

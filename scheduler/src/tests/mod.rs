@@ -6,6 +6,7 @@ mod model;
 mod naive;
 mod offers;
 mod running;
+mod spreading;
 mod views;
 
 use std::sync::Arc;

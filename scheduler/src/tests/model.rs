@@ -79,6 +79,15 @@ impl Model {
         }
     }
 
+    /// A pod that runs begins to end: it still takes its room.
+    fn end_pod(&mut self, uid: &str) {
+        let old = self.pods[uid].clone();
+        let mut new = old.clone();
+        new.set(&["metadata", "deletionTimestamp"], "2026-01-01T00:00:00Z");
+        self.engine.pod_changed(&Change::Updated(view(&old), view(&new)));
+        self.pods.insert(uid.to_owned(), new);
+    }
+
     /// Lets a binding end: well, with the pod's change before or after the answer, or badly.
     fn settle(&mut self, at: usize) {
         let binding = self.open.swap_remove(at);
@@ -116,7 +125,11 @@ impl Model {
             4 => self.add_pod(Some(&name)),
             5..7 if !uids.is_empty() => {
                 let uid = self.made.pick(&uids);
-                self.remove_pod(&uid);
+                if self.made.chance(30) && !self.pods[&uid].text(&["spec", "nodeName"]).is_empty() {
+                    self.end_pod(&uid);
+                } else {
+                    self.remove_pod(&uid);
+                }
             }
             7..12 if !self.open.is_empty() => {
                 let at = self.made.random.random_range(0..self.open.len());

@@ -212,6 +212,77 @@ fn balanced(pod: &Value, node: &Value, others: &[&Value]) -> i64 {
     50 + (50 + evenness(&plus(&before, &own), &has) - evenness(&before, &has)) / 2
 }
 
+const HOST: &str = "kubernetes.io/hostname";
+const ZONE: &str = "topology.kubernetes.io/zone";
+
+fn label<'a>(node: &'a Value, key: &str) -> Option<&'a str> {
+    node.at(&["metadata", "labels", key]).as_str()
+}
+
+fn controller(pod: &Value) -> &Value {
+    let owners = pod.list(&["metadata", "ownerReferences"]);
+    owners.iter().find(|owner| owner.at(&["controller"]) == true).unwrap_or(&Value::Null)
+}
+
+/// Topology and maxSkew of what the pod is spread by, and whether that is of its own.
+fn spread_constraints(pod: &Value) -> (Vec<(&str, f64)>, bool) {
+    let (owner, own) = (controller(pod), pod.list(&["spec", "topologySpreadConstraints"]));
+    let kind = (owner.text(&["apiVersion"]), owner.text(&["kind"]));
+    let known = [("apps/v1", "ReplicaSet"), ("apps/v1", "StatefulSet"), ("v1", "ReplicationController")];
+    if own.is_empty() {
+        return (if known.contains(&kind) { vec![(HOST, 3.0), (ZONE, 5.0)] } else { vec![] }, false);
+    }
+    let selects = |one: &&Value| {
+        let wanted = one.at(&["labelSelector", "matchLabels"]).as_object().unwrap();
+        wanted.iter().all(|(key, value)| pod.at(&["metadata", "labels", key]) == value)
+    };
+    let those =
+        own.iter().filter(selects).map(|one| (one.text(&["topologyKey"]), one.int(&["maxSkew"]).unwrap() as f64));
+    let those = those.filter(|(key, _)| !owner.is_null() && [HOST, ZONE].contains(key));
+    (those.collect(), true)
+}
+
+/// How many pods on the node have the same controller and stay.
+fn siblings(pod: &Value, others: &[&Value]) -> usize {
+    let uid = controller(pod).text(&["uid"]);
+    let stays = |other: &&&Value| other.at(&["metadata", "deletionTimestamp"]).is_null();
+    others.iter().filter(stays).filter(|other| controller(other).text(&["uid"]) == uid).count()
+}
+
+/// PodTopologySpread's scores of the feasible nodes.
+fn spreading(pod: &Value, nodes: &[(&Value, Vec<&Value>)], feasible: &[&(&Value, Vec<&Value>)]) -> Vec<i64> {
+    let (constraints, is_own) = spread_constraints(pod);
+    if constraints.is_empty() {
+        return vec![0; feasible.len()];
+    }
+    let is_scored = |node: &Value| !is_own || constraints.iter().all(|(key, _)| label(node, key).is_some());
+    let scored = || feasible.iter().filter(|(node, _)| is_scored(node));
+    let zones: std::collections::BTreeSet<_> = scored().map(|(node, _)| label(node, ZONE)).collect();
+    let in_zone = |zone: &str| -> usize {
+        let there = nodes.iter().filter(|(node, _)| label(node, ZONE) == Some(zone) && affinity_matches(pod, node));
+        there.filter(|(node, _)| is_scored(node)).map(|(_, others)| siblings(pod, others)).sum()
+    };
+    let crowding = |(node, others): &(&Value, Vec<&Value>)| {
+        let each = constraints.iter().filter_map(|(key, skew)| {
+            let value = label(node, key)?;
+            let (count, domains) = match *key {
+                HOST => (siblings(pod, others), scored().count()),
+                _ => (in_zone(value), zones.len()),
+            };
+            Some(count as f64 * (domains as f64 + 2.0).ln() + skew - 1.0)
+        });
+        is_scored(node).then(|| each.sum::<f64>().round() as i64)
+    };
+    let all: Vec<Option<i64>> = feasible.iter().map(|one| crowding(one)).collect();
+    let (min, max) = (all.iter().flatten().min(), all.iter().flatten().max());
+    let score = |crowding: &Option<i64>| match (crowding, min, max) {
+        (Some(_), _, Some(0)) => 100,
+        (Some(crowding), Some(min), Some(max)) => 100 * (max + min - crowding) / max,
+        _ => 0,
+    };
+    all.iter().map(score).collect()
+}
+
 /// The total score of every node that will do.
 pub(super) fn scores<'a>(pod: &Value, nodes: &[(&'a Value, Vec<&Value>)]) -> BTreeMap<&'a str, i64> {
     let feasible: Vec<_> = nodes.iter().filter(|(node, others)| refusals(pod, node, others).is_empty()).collect();
@@ -222,6 +293,7 @@ pub(super) fn scores<'a>(pod: &Value, nodes: &[(&'a Value, Vec<&Value>)]) -> BTr
         let matching = preferred.iter().filter(|one| term(node, one.at(&["preference"])));
         matching.map(|one| one.int(&["weight"]).unwrap()).sum()
     };
+    let spread = spreading(pod, nodes, &feasible);
     let affinity: Vec<i64> = feasible.iter().map(|(node, _)| weight(node)).collect();
     let share = |count: i64, counts: &[i64]| match counts.iter().max() {
         Some(max) if *max > 0 => 100 * count / max,
@@ -230,6 +302,7 @@ pub(super) fn scores<'a>(pod: &Value, nodes: &[(&'a Value, Vec<&Value>)]) -> BTr
     let total = feasible.iter().enumerate().map(|(at, (node, others))| {
         let score = 3 * (100 - share(taints[at], &taints))
             + 2 * share(affinity[at], &affinity)
+            + 2 * spread[at]
             + least_allocated(pod, node, others)
             + balanced(pod, node, others);
         (node.name(), score)

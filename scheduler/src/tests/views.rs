@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::view::{NodeView, PodView, Requests};
+use crate::view::{NodeView, PodView, Requests, Spread};
 
 fn pod(spec: Value, status: Value) -> PodView {
     serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec, "status": status})).unwrap()
@@ -78,4 +78,50 @@ fn a_heartbeat_changes_no_node() {
         .unwrap()
     };
     assert_eq!(node("1", "True"), node("2", "Unknown"));
+}
+
+/// How a pod with this owner and these constraints is spread.
+fn spread(version: &str, kind: &str, constraints: Value) -> Option<Spread> {
+    let owner = json!({"apiVersion": version, "kind": kind, "uid": "u", "controller": true});
+    let meta = json!({"name": "p", "labels": {"app": "web"}, "ownerReferences": [owner]});
+    let pod: PodView =
+        serde_json::from_value(json!({"metadata": meta, "spec": {"topologySpreadConstraints": constraints}})).unwrap();
+    pod.needs.unwrap().spread
+}
+
+#[test]
+fn pods_of_replicating_owners_are_spread_by_default() {
+    for (version, kind) in [("apps/v1", "ReplicaSet"), ("apps/v1", "StatefulSet"), ("v1", "ReplicationController")] {
+        assert_eq!(spread(version, kind, json!([])), Some(Spread::DEFAULT));
+    }
+    assert_eq!(spread("batch/v1", "Job", json!([])), None);
+    assert_eq!(spread("example.com/v1", "ReplicaSet", json!([])), None);
+    assert_eq!(pod(json!({}), json!({})).needs.unwrap().spread, None);
+}
+
+#[test]
+fn own_constraints_replace_the_default_ones() {
+    let one = |key: &str, skew: i32, selector: Value| json!({"topologyKey": key, "maxSkew": skew, "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": selector});
+    let web = || json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["web"]}]});
+    let zone = one("topology.kubernetes.io/zone", 2, web());
+    let own = |host, zone| Some(Spread { host, zone, is_own: true });
+    assert_eq!(spread("batch/v1", "Job", json!([zone])), own(None, Some(2)));
+    let host = one("kubernetes.io/hostname", 1, json!({"matchLabels": {"app": "web"}}));
+    assert_eq!(spread("apps/v1", "ReplicaSet", json!([zone, host])), own(Some(1), Some(2)));
+    // What selects nothing, everything, or other pods counts none of the pod's kind.
+    for selector in [json!(null), json!({}), json!({"matchLabels": {"app": "db"}})] {
+        assert_eq!(spread("apps/v1", "ReplicaSet", json!([one("kubernetes.io/hostname", 1, selector)])), None);
+    }
+    assert_eq!(spread("apps/v1", "ReplicaSet", json!([one("rack", 1, web())])), None);
+}
+
+#[test]
+fn owners_with_equal_templates_share_a_class() {
+    let of = |owner: &str| -> PodView {
+        let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "uid": owner, "controller": true});
+        serde_json::from_value(json!({"metadata": {"ownerReferences": [owner]}})).unwrap()
+    };
+    let (a, b) = (of("a"), of("b"));
+    assert_eq!(a.needs, b.needs);
+    assert_ne!(a.owner, b.owner);
 }

@@ -8,10 +8,12 @@ mod affinity;
 mod node;
 mod pod;
 mod requests;
+mod spread;
 mod toleration;
 
 pub use affinity::{FieldRequirement, Operator, Requirement, Term};
 pub use node::{Allocatable, NodeView};
 pub use pod::{Charge, HostPort, Needs, PodView, Preferred, Scheduled};
 pub use requests::Requests;
+pub use spread::{HOST, Owner, Spread, ZONE};
 pub use toleration::{Effect, Taint, Toleration};

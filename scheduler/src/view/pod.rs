@@ -12,6 +12,7 @@ use smol_str::SmolStr;
 
 use super::affinity::{RawTerm, Term, only_names};
 use super::requests::{Amounts, Container, Parts, RawResources, Requests, ResourceList};
+use super::spread::{Owner, RawSpread, Spread, spread};
 use super::toleration::Toleration;
 use crate::refusal;
 
@@ -65,6 +66,8 @@ pub struct Needs {
     pub preferred: Vec<Preferred>,
     /// spec.tolerations, sorted.
     pub tolerations: Vec<Toleration>,
+    /// How it should stand apart from other pods of its owner. (The owner is no part of the needs.)
+    pub spread: Option<Spread>,
     /// What the pod needs and this scheduler does not do yet. Such a pod is not placed anywhere.
     pub missing: Vec<&'static str>,
     hash: u64,
@@ -73,7 +76,8 @@ pub struct Needs {
 impl Needs {
     /// Remembers the hash, so that finding a pod's class costs no walk.
     pub fn hashed(mut self) -> Self {
-        let rest = (&self.required, &self.only_names, &self.preferred, &self.tolerations, &self.missing);
+        let affinity = (&self.required, &self.only_names, &self.preferred);
+        let rest = (affinity, &self.tolerations, &self.spread, &self.missing);
         // The seed only has to be the same for all needs of a process; nothing is decided by the hash's value.
         self.hash = hash_builder().hash_one((&self.charge, &self.node_name, &self.node_selector, rest));
         self
@@ -101,6 +105,7 @@ impl PartialEq for Needs {
             && self.only_names == other.only_names
             && self.preferred == other.preferred
             && self.tolerations == other.tolerations
+            && self.spread == other.spread
             && self.missing == other.missing
     }
 }
@@ -138,6 +143,8 @@ pub struct PodView {
     pub gates: Vec<SmolStr>,
     /// The PodScheduled condition.
     pub scheduled: Option<Box<Scheduled>>,
+    /// The controller that owns it.
+    pub owner: Option<Owner>,
     /// What it takes from its node.
     pub charge: Arc<Charge>,
     /// What it asks of a node; `None` once it has one.
@@ -248,12 +255,6 @@ struct RawPodAffinity {
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-struct RawSpread {
-    when_unsatisfiable: SmolStr,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
 struct RawStatus {
     phase: SmolStr,
     conditions: Vec<RawCondition>,
@@ -338,13 +339,12 @@ impl RawPod {
         let affinity = &self.spec.affinity;
         let has_volume =
             |kinds: &[&str]| self.spec.volumes.iter().any(|volume| kinds.iter().any(|kind| volume.contains_key(*kind)));
-        let spread = |one: &RawSpread| one.when_unsatisfiable != "ScheduleAnyway";
         let exclusive = ["gcePersistentDisk", "awsElasticBlockStore", "iscsi", "rbd"];
         [
             (!affinity.pod_affinity.required.is_empty(), "required pod affinity (InterPodAffinity)"),
             (!affinity.pod_anti_affinity.required.is_empty(), "required pod anti-affinity (InterPodAffinity)"),
             (
-                self.spec.topology_spread_constraints.iter().any(spread),
+                !self.spec.topology_spread_constraints.iter().all(RawSpread::is_soft),
                 "DoNotSchedule topology spread constraints (PodTopologySpread)",
             ),
             (has_volume(&["persistentVolumeClaim", "ephemeral"]), "persistent volume claims (VolumeBinding)"),
@@ -373,6 +373,7 @@ impl RawPod {
             only_names: required.and_then(|terms| only_names(terms)),
             preferred: preferred.collect(),
             tolerations,
+            spread: spread(&self.spec.topology_spread_constraints, &self.metadata),
             missing: self.missing(),
             hash: 0,
         }
@@ -385,6 +386,7 @@ impl From<RawPod> for PodView {
         let charge = Arc::new(raw.charge());
         let needs = raw.spec.node_name.is_empty().then(|| Arc::new(raw.needs(&charge)));
         let condition = raw.status.conditions.into_iter().find(|one| one.kind == "PodScheduled");
+        let owner = Owner::of(&raw.metadata);
         let mut meta = raw.metadata;
         meta.annotations.retain(|key, _| refusal::is_refusal(key));
         (meta.labels, meta.owner_references, meta.finalizers) = Default::default();
@@ -398,6 +400,7 @@ impl From<RawPod> for PodView {
             gates: raw.spec.scheduling_gates.into_iter().map(|gate| gate.name).collect(),
             scheduled: condition
                 .map(|RawCondition { status, reason, message, .. }| Box::new(Scheduled { status, reason, message })),
+            owner,
             charge,
             needs,
         }
