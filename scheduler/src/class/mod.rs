@@ -218,7 +218,7 @@ impl Class {
 
     /// Every feasible row with its total score for a pod of this owner.
     #[cfg(test)]
-    fn scores(&mut self, owner: Option<Owner>, columns: &Columns) -> std::collections::BTreeMap<Row, i64> {
+    pub(crate) fn scores(&mut self, owner: Option<Owner>, columns: &Columns) -> std::collections::BTreeMap<Row, i64> {
         self.refresh_siblings(owner, columns);
         self.scores_with(owner.and_then(|owner| self.siblings.get(&owner)))
     }

@@ -293,6 +293,14 @@ impl Engine {
         &self.queue
     }
 
+    /// The score of every node that would do for the pod.
+    pub(crate) fn scores(&mut self, pod: &PodView) -> std::collections::BTreeMap<&str, i64> {
+        let needs = pod.needs.as_ref().expect("a pod without a node has needs");
+        let scores = self.classes.get(needs, &self.columns).scores(pod.owner, &self.columns);
+        let name = |row| self.columns.node(row).expect("a feasible row has a node").name().as_str();
+        scores.into_iter().map(|(row, score)| (name(row), score)).collect()
+    }
+
     pub(crate) fn check_classes(&mut self) -> Result<(), String> {
         self.classes.consistency_check(&self.columns)
     }

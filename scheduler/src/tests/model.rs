@@ -139,6 +139,19 @@ impl Model {
             _ => self.add_pod(None),
         }
         self.decide();
+        self.check_scores();
+    }
+
+    /// Every node has the score for some pod that the naive rules give it.
+    fn check_scores(&mut self) {
+        let pod = self.made.pod(None);
+        let scores = self.engine.scores(&view(&pod));
+        let scores: BTreeMap<String, i64> = scores.into_iter().map(|(name, score)| (name.to_owned(), score)).collect();
+        let expected = naive::scores(&pod, &self.crowd());
+        assert!(
+            scores.iter().map(|(name, score)| (name.as_str(), *score)).eq(expected.clone()),
+            "{scores:?} {expected:?} {pod}"
+        );
     }
 
     fn crowd(&self) -> Vec<(&Value, Vec<&Value>)> {
