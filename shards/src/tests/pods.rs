@@ -97,11 +97,13 @@ async fn a_running_pod_is_given_its_grace() {
     let shorter = object(cluster.delete("pods", at, delete(Some(5))).await).unwrap().document();
     assert_eq!(shorter["metadata"]["deletionGracePeriodSeconds"], 5);
     assert!(bind(&cluster, "a", "n2").await.unwrap_err().message().contains("is being deleted"));
-    cluster.delete("pods", at, delete(Some(0))).await.unwrap();
+    let last = object(cluster.delete("pods", at, delete(Some(0))).await).unwrap().document();
+    assert_eq!(last["metadata"]["deletionGracePeriodSeconds"], 0, "the answer says what the deletion came to");
     assert_eq!(cluster.get("pods", "default", "a").await.unwrap_err().code(), 404);
 
     cluster.create("pods", &pod("b")).await.unwrap();
-    cluster.delete("pods", ("default", "b"), delete(None)).await.unwrap();
+    let last = object(cluster.delete("pods", ("default", "b"), delete(None)).await).unwrap().document();
+    assert!(last["metadata"]["deletionTimestamp"].is_string());
     assert_eq!(cluster.get("pods", "default", "b").await.unwrap_err().code(), 404, "nothing runs: nothing to wait for");
 }
 

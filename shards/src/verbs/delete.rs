@@ -77,7 +77,8 @@ pub(crate) fn decide(call: Call<'_>, view: &mut View<'_>, options: &DeleteOption
         return Ok(decision);
     }
     let mut document = old.clone();
-    match graceful(call, &mut document, options) {
+    let grace = graceful(call, &mut document, options);
+    match grace {
         Grace::Pending => return Ok(Decision::Same(object_answer(200, object))),
         Grace::Started if document.int(&["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) > 0 => {
             set_finalizers(call, &mut document, options);
@@ -88,7 +89,12 @@ pub(crate) fn decide(call: Call<'_>, view: &mut View<'_>, options: &DeleteOption
     set_finalizers(call, &mut document, options);
     if document.list(&["metadata", "finalizers"]).is_empty() {
         let last = ANSWERS_LAST_STATE.contains(&call.resource.id_name);
-        return Ok(Decision::Remove(if last { Removal::LastState } else { Removal::Status }));
+        return Ok(Decision::Remove(match grace {
+            // Told what the deletion made of it, as if it had been written in between.
+            Grace::Started if last => Removal::Document(document),
+            _ if last => Removal::LastState,
+            _ => Removal::Status,
+        }));
     }
     mark_deleting(call, &mut document);
     Ok(put(call, document, &old, &object))
