@@ -11,6 +11,7 @@
 mod default_toleration_seconds;
 mod namespace_lifecycle;
 mod priority;
+mod requester;
 pub(crate) mod service;
 mod service_account;
 mod taint_nodes_by_condition;
@@ -47,7 +48,8 @@ pub(crate) struct Attributes<'a, 'v, 'w> {
 type Step = fn(&mut Attributes<'_, '_, '_>, &mut Value) -> Result<(), Status>;
 
 /// The steps, in order. Each looks for itself whether it is meant.
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
+    requester::admit,
     namespace_lifecycle::admit,
     service_account::admit,
     taint_nodes_by_condition::admit,
