@@ -1,7 +1,6 @@
 //! A look at a body's metadata, to know where it goes (DESIGN D3), without reading the rest.
 
-use api::Status;
-use api::codec::{self, Format};
+use api::codec::{self, Format, Malformed};
 use api::document::Document;
 use api::schema::Shape;
 use serde::Deserialize;
@@ -32,8 +31,9 @@ struct Metadata {
     namespace: Option<SmolStr>,
 }
 
-/// Reads the metadata of a body that is to become a document of `shape`. 400 where it is none, with the codec's words.
-pub(crate) fn peek(shape: Shape<'_>, body: &[u8], format: Format) -> Result<Peek, Status> {
+/// Reads the metadata of a body that is to become a document of `shape`. What is none is answered with the
+/// codec's words.
+pub(crate) fn peek(shape: Shape<'_>, body: &[u8], format: Format) -> Result<Peek, Malformed> {
     if format == Format::Json
         // An array would pass as a struct's fields in their order.
         && body.trim_ascii_start().starts_with(b"{")
@@ -47,7 +47,7 @@ pub(crate) fn peek(shape: Shape<'_>, body: &[u8], format: Format) -> Result<Peek
         });
     }
     if format == Format::Protobuf {
-        let names = codec::protobuf::names(body).map_err(|malformed| Status::bad_request(malformed.message))?;
+        let names = codec::protobuf::names(body)?;
         return Ok(Peek {
             name: names.name.into(),
             generate_name: names.generate_name.into(),
@@ -55,7 +55,7 @@ pub(crate) fn peek(shape: Shape<'_>, body: &[u8], format: Format) -> Result<Peek
         });
     }
     // YAML; JSON that is broken, or only odd (a field twice): the codec knows.
-    let decoded = codec::decode(shape, body, format).map_err(|malformed| Status::bad_request(malformed.message))?;
+    let decoded = codec::decode(shape, body, format)?;
     Ok(Peek {
         name: decoded.value.name().into(),
         generate_name: decoded.value.text(&["metadata", "generateName"]).into(),

@@ -47,10 +47,7 @@ impl Query {
         match self.text(key) {
             "" => Ok(None),
             text => text.parse().map(Some).map_err(|_| {
-                Status::bad_request(format!(
-                    "unable to decode query parameter {key}: {} is no number",
-                    Value::from(text)
-                ))
+                Status::bad_request(format!("{key}: strconv.ParseInt: parsing {}: invalid syntax", Value::from(text)))
             }),
         }
     }

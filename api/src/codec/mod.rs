@@ -14,11 +14,14 @@
 
 mod path;
 pub mod protobuf;
+mod refusal;
 mod scalar;
 mod walk;
 mod yaml;
 
 use serde::de::DeserializeSeed;
+
+pub use refusal::refusal;
 
 use crate::document::Value;
 use crate::schema::{Shape, Type};
@@ -86,13 +89,31 @@ pub fn encode(shape: Shape<'_>, document: &Value, format: Format) -> Result<Vec<
 
 /// Makes a document out of a value that a patch produced: the same checks and canonical form as [`decode`].
 pub fn conform(shape: Shape<'_>, value: Value) -> Result<Decoded, Malformed> {
+    conform_with(shape, value, |_| None)
+}
+
+/// [`conform`] in the words of the reference's converter of unstructured objects, through which it passes what a strategic
+/// merge patch makes.
+pub fn restore(shape: Shape<'_>, value: Value) -> Result<Decoded, Malformed> {
+    conform_with(shape, value, |context| context.restored.take())
+}
+
+fn conform_with(
+    shape: Shape<'_>,
+    value: Value,
+    words: impl FnOnce(&mut walk::Context<'_>) -> Option<String>,
+) -> Result<Decoded, Malformed> {
     if deeper_than(&value, DEPTH) {
         return Err(Malformed { message: "the document is nested too deeply".to_owned() });
     }
     let of = Type::Message(shape.id);
     let mut context = walk::Context::new(shape.schema);
     let read = walk::Seed::root(&mut context, &of).deserialize(value);
-    finish(context, &of, read.map_err(|error| Malformed { message: error.to_string() })?)
+    let read = read.map_err(|error| Malformed { message: error.to_string() })?;
+    if let Some(message) = words(&mut context) {
+        context.error = Some(message);
+    }
+    finish(context, &of, read)
 }
 
 fn finish(context: walk::Context<'_>, of: &Type, value: Option<Value>) -> Result<Decoded, Malformed> {

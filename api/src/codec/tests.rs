@@ -21,6 +21,18 @@ fn error(kind: &'static str, body: &str) -> String {
 }
 
 #[test]
+fn what_a_strategic_patch_makes_is_restored_in_words_of_its_own() {
+    let schema = Schema::builtin();
+    let shape = schema.named(POD).unwrap();
+    let restored = |value| restore(shape, value).unwrap_err().message;
+    assert_eq!(restored(json!({"metadata": {"labels": "invalid"}})), "cannot restore map from string");
+    assert_eq!(restored(json!({"spec": {"containers": {}}})), "cannot restore slice from map");
+    assert_eq!(restored(json!({"spec": 7})), "cannot restore struct from: int64");
+    let seconds = json!({"spec": {"activeDeadlineSeconds": [true]}});
+    assert_eq!(restored(seconds), "cannot convert []interface {} to int64");
+}
+
+#[test]
 fn unknown_fields_are_pruned_and_told_with_their_path() {
     let got = pod(r#"{"spec":{"containers":[{"name":"a","image":"b","imag":1,"env":[{"nam":{}}]}],"x":[1]},"y":null}"#);
     assert_eq!(

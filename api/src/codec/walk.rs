@@ -22,11 +22,13 @@ pub(super) struct Context<'s> {
     pub problems: Vec<String>,
     /// The first type error.
     pub error: Option<String>,
+    /// The same in the words of the reference's converter of unstructured objects, where those are others.
+    pub restored: Option<String>,
 }
 
 impl<'s> Context<'s> {
     pub(super) fn new(schema: &'s Schema) -> Self {
-        Self { schema, problems: Vec::new(), error: None }
+        Self { schema, problems: Vec::new(), error: None, restored: None }
     }
 
     fn problem(&mut self, what: &str, path: &Path<'_>) {
@@ -79,6 +81,7 @@ impl<'c, 's> Seed<'c, 's> {
                 of => format!("{place} of type {}", go_type(schema, of)),
             };
             self.context.error = Some(format!("json: cannot unmarshal {what} into Go {of}"));
+            self.context.restored = restored(schema, what, self.of);
         }
         None
     }
@@ -161,6 +164,31 @@ pub(super) fn is_absent(value: &Value, field: &Field) -> bool {
         Value::Bool(value) => !value && presence == Presence::OmitZero,
         Value::Object(fields) => fields.is_empty() && presence != Presence::Pointer && matches!(field.of, Type::Map(_)),
         Value::Null => true,
+    }
+}
+
+/// What runtime.DefaultUnstructuredConverter says of a value that does not fit; `None` for types that read themselves.
+fn restored(schema: &Schema, what: &str, of: &Type) -> Option<String> {
+    let kind = match what {
+        "object" => "map",
+        "array" => "slice",
+        "string" | "bool" => what,
+        number if number.contains('.') => "float64",
+        _ => "int64",
+    };
+    match of {
+        Type::Map(_) => Some(format!("cannot restore map from {kind}")),
+        Type::List(_) => Some(format!("cannot restore slice from {kind}")),
+        Type::Message(_) => Some(format!("cannot restore struct from: {kind}")),
+        Type::String | Type::Bool | Type::Int32 | Type::Int64 | Type::Double => {
+            let kind = match kind {
+                "map" => "map[string]interface {}",
+                "slice" => "[]interface {}",
+                other => other,
+            };
+            Some(format!("cannot convert {kind} to {}", go_type(schema, of)))
+        }
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! YAML bodies: the same walk over another syntax. One document, without tags of anyone's own, with bounded aliases.
 
-use serde::de::DeserializeSeed;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Budget, Error, Options};
 
@@ -12,6 +12,12 @@ pub(super) fn read(seed: Seed<'_, '_>, body: &[u8]) -> Result<Option<Value>, Mal
     let text = std::str::from_utf8(body).map_err(|error| Malformed::at("invalid UTF-8", error.valid_up_to()))?;
     serde_saphyr::with_deserializer_from_str_with_options(text, options(), |reader| seed.deserialize(reader))
         .map_err(|error| malformed(&error, body))
+}
+
+/// Reads what needs no schema; `None` where the syntax is broken, or it does not fit.
+pub(super) fn read_plain<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    let text = std::str::from_utf8(body).ok()?;
+    serde_saphyr::with_deserializer_from_str_with_options(text, options(), |reader| T::deserialize(reader)).ok()
 }
 
 fn options() -> Options {

@@ -1,6 +1,7 @@
 //! create, of an object or through a subresource (`binding`, `eviction`).
 
 use api::Status;
+use api::codec;
 use api::names::generate_name;
 use api::status::{Causes, Reason};
 use axum::body::Body;
@@ -26,7 +27,8 @@ pub(super) async fn serve(call: Call, body: Body) -> Result<Response<Body>, Stat
         let answer = call.execute(call.info.name.clone(), create(call.new_uid())).await?;
         return Ok(call.render(answer, output));
     }
-    let found = peek(call.resource.shape(call.served()), &body, format)?;
+    let found = peek(call.resource.shape(call.served()), &body, format)
+        .map_err(|malformed| codec::refusal(call.resource.kind, call.served().version, &body, format, &malformed))?;
     call.check_namespace(&found.namespace)?;
     let mut tries = 0;
     loop {

@@ -12,7 +12,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use api::codec::Format;
+use api::codec::{self, Format};
 use api::resource::Served;
 use api::selector::{FieldSelector, LabelSelector, Selector};
 use api::status::Reason;
@@ -163,7 +163,9 @@ impl Call {
         if format == Format::Yaml && !self.info.subresource.is_empty() {
             return Ok(());
         }
-        let peek = crate::peek::peek(shape, body, format)?;
+        let kind = self.served().subresource(&self.info.subresource).map_or(self.resource.kind, |sub| sub.kind);
+        let peek = crate::peek::peek(shape, body, format)
+            .map_err(|malformed| codec::refusal(kind, self.served().version, body, format, &malformed))?;
         if !peek.name.is_empty() && peek.name != self.info.name {
             return Err(Status::bad_request(format!(
                 "the name of the object ({}) does not match the name on the URL ({})",

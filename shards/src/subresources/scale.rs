@@ -1,14 +1,14 @@
 //! `scale`: the number of replicas of whatever has some, as an autoscaling/v1 Scale.
 
-use api::codec;
+use api::codec::Decoded;
 use api::document::Document;
-use api::schema::Shape;
 use api::strategy::ScalePaths;
-use api::{Causes, Object, Status, Value, patch};
+use api::{Causes, Object, Status, Value};
 use serde_json::{Map, json};
 
 use crate::service::{Answer, Outcome, Verb, WriteOptions};
 use crate::verbs::body::{decode_other, warn_or_refuse};
+use crate::verbs::patch::Patch;
 use crate::verbs::update::{self, Part};
 use crate::verbs::{Call, document_answer, get};
 
@@ -32,8 +32,11 @@ pub(crate) async fn write(call: Call<'_>) -> Result<Answer, Status> {
         }
         Verb::Patch { body, patch, options } => {
             let mut change = |object: &Object, warnings: &mut Vec<String>| {
-                let patched = patch::apply(*patch, body, &of(paths, object), shape)?;
-                conform(shape, patched, options, warnings)
+                let document = of(paths, object);
+                let patch = Patch { kind: *patch, body, document: &document, shape };
+                let Decoded { value, problems } = patch.apply()?;
+                warn_or_refuse(problems, options, warnings, |why| patch.refused(why))?;
+                Ok(value)
             };
             set(call, paths, options, Vec::new(), &mut change).await
         }
@@ -63,18 +66,6 @@ async fn set(
     }
     answer.warnings.append(&mut warnings);
     Ok(answer)
-}
-
-fn conform(
-    shape: Shape<'_>,
-    patched: Value,
-    options: &WriteOptions,
-    warnings: &mut Vec<String>,
-) -> Result<Value, Status> {
-    let unhandled = |why: &str| format!("Scale cannot be handled: {why}");
-    let decoded = codec::conform(shape, patched).map_err(|error| Status::bad_request(unhandled(&error.message)))?;
-    warn_or_refuse(decoded.problems, options, warnings, unhandled)?;
-    Ok(decoded.value)
 }
 
 /// The object with the replicas of the Scale, and its preconditions.

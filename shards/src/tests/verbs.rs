@@ -193,6 +193,50 @@ async fn kinds_older_than_the_garbage_collector_orphan_unless_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_asks_for_a_certificate_in_anothers_name() {
+    let cluster = Cluster::start(1).await;
+    let body = json!({"metadata": {"name": "a"}, "spec": {"request": "eA==", "username": "root", "groups": ["g"],
+        "signerName": "example.com/a", "usages": ["client auth"]}, "status": {"conditions": [{"type": "Approved"}]}});
+    let made = cluster.create("certificatesigningrequests.certificates.k8s.io", &body).await.unwrap().document();
+    let asker = cluster.request("pods", "", "a", Verb::Get { version: None }).user;
+    assert_ne!(asker.name, "root");
+    let said = |field: &str| made["spec"].get(field).cloned().unwrap_or_default();
+    assert_eq!(said("username").as_str().unwrap_or_default(), asker.name);
+    assert_eq!(said("groups"), if asker.groups.is_empty() { json!(null) } else { json!(asker.groups) });
+    assert!(made["status"].get("conditions").is_none(), "nor is it approved already");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_patch_makes_has_to_fit() {
+    let cluster = Cluster::start(1).await;
+    cluster.create("configmaps", &config_map("a", "1")).await.unwrap();
+    let send = |patch, kind, field_validation| {
+        let options = WriteOptions { field_validation, ..WriteOptions::default() };
+        let verb = Verb::Patch { body: bytes(&patch), patch: kind, options };
+        cluster.send(cluster.request("configmaps", "default", "a", verb))
+    };
+    let labels = json!({"metadata": {"labels": "invalid"}});
+    let status = send(labels, PatchType::Strategic, FieldValidation::Warn).await.unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (
+            422,
+            " \"\" is invalid: patch: Invalid value: \"map[metadata:map[labels:invalid]]\": cannot restore map from string"
+        )
+    );
+    let status = send(json!({"data": {"key": 1}}), PatchType::Merge, FieldValidation::Warn).await.unwrap_err();
+    assert_eq!((status.code(), status.causes()[0].field.as_str()), (422, "patch"));
+    assert!(status.message().ends_with("cannot unmarshal number into Go struct field ConfigMap.data of type string"));
+    let status = send(json!({"dada": 1}), PatchType::Merge, FieldValidation::Strict).await.unwrap_err();
+    assert_eq!(status.code(), 422);
+    assert!(status.message().ends_with("strict decoding error: unknown field \"dada\""), "{status}");
+    let nameless = json!({"metadata": {"name": null}});
+    let status = send(nameless, PatchType::Merge, FieldValidation::Warn).await.unwrap_err();
+    let expected = "the name of the object (a based on URL) was undeterminable: name must be provided";
+    assert_eq!((status.code(), status.message()), (400, expected));
+}
+
+#[tokio::test(start_paused = true)]
 async fn some_rules_hold_for_new_objects_only() {
     let cluster = Cluster::start(1).await;
     let backend = json!({"service": {"name": "web", "port": {"number": 80}}});

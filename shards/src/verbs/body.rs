@@ -1,6 +1,6 @@
 //! A request's body as a document in the stored version.
 
-use api::codec::{self, Decoded, Malformed};
+use api::codec::{self, Decoded};
 use api::document::Document;
 use api::schema::Shape;
 use api::{Status, Value};
@@ -17,24 +17,21 @@ impl Call<'_> {
         options: &WriteOptions,
         warnings: &mut Vec<String>,
     ) -> Result<Value, Status> {
-        let decoded = codec::decode(self.resource.shape(self.served), body, format);
-        let decoded = decoded.map_err(|malformed| self.malformed(&malformed))?;
-        self.finish(decoded, options, warnings)
+        let refuse = |why: &str| Status::bad_request(self.unhandled(self.resource.kind, why));
+        match codec::decode(self.resource.shape(self.served), body, format) {
+            Ok(decoded) => self.finish(decoded, options, warnings, refuse),
+            Err(malformed) => Err(codec::refusal(self.resource.kind, self.served.version, body, format, &malformed)),
+        }
     }
 
-    /// The same for a document that a patch made.
-    pub(crate) fn conform(
+    /// The same behind decoding; `refuse` says what a strict reader would not have taken.
+    pub(crate) fn finish(
         &self,
-        document: Value,
+        decoded: Decoded,
         options: &WriteOptions,
         warnings: &mut Vec<String>,
+        refuse: impl FnOnce(&str) -> Status,
     ) -> Result<Value, Status> {
-        let decoded = codec::conform(self.resource.shape(self.served), document);
-        let decoded = decoded.map_err(|malformed| self.malformed(&malformed))?;
-        self.finish(decoded, options, warnings)
-    }
-
-    fn finish(&self, decoded: Decoded, options: &WriteOptions, warnings: &mut Vec<String>) -> Result<Value, Status> {
         let Decoded { mut value, problems } = decoded;
         let kind = value.text(&["kind"]);
         if !kind.is_empty() && kind != self.resource.kind {
@@ -48,7 +45,7 @@ impl Call<'_> {
                 "the API version in the data ({version}) does not match the expected API version ({expected})"
             )));
         }
-        warn_or_refuse(problems, options, warnings, |problems| self.unhandled(self.resource.kind, problems))?;
+        warn_or_refuse(problems, options, warnings, refuse)?;
         value.remove(&["kind"]);
         value.remove(&["apiVersion"]);
         if let Some(convert) = &self.served.convert {
@@ -58,10 +55,6 @@ impl Call<'_> {
         self.match_path(&mut value)?;
         self.resource.strategy.default(&mut value);
         Ok(value)
-    }
-
-    fn malformed(&self, malformed: &Malformed) -> Status {
-        Status::bad_request(self.unhandled(self.resource.kind, &malformed.message))
     }
 
     fn unhandled(&self, kind: &str, why: &str) -> String {
@@ -74,7 +67,7 @@ pub(crate) fn warn_or_refuse(
     problems: Vec<String>,
     options: &WriteOptions,
     warnings: &mut Vec<String>,
-    unhandled: impl FnOnce(&str) -> String,
+    refuse: impl FnOnce(&str) -> Status,
 ) -> Result<(), Status> {
     match options.field_validation {
         _ if problems.is_empty() => {}
@@ -82,7 +75,7 @@ pub(crate) fn warn_or_refuse(
         FieldValidation::Warn => warnings.extend(problems),
         FieldValidation::Strict => {
             let why = format!("strict decoding error: {}", problems.join(", "));
-            return Err(Status::bad_request(unhandled(&why)));
+            return Err(refuse(&why));
         }
     }
     Ok(())
@@ -97,14 +90,14 @@ pub(crate) fn decode_other(
     options: &WriteOptions,
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
-    let unhandled = |why: &str| format!("{kind} cannot be handled: {why}");
-    let decoded = codec::decode(shape, body, format);
+    let refuse =
+        |why: &str| Status::bad_request(format!("{kind} in version \"v1\" cannot be handled as a {kind}: {why}"));
     let Decoded { value, problems } =
-        decoded.map_err(|malformed| Status::bad_request(unhandled(&malformed.message)))?;
+        codec::decode(shape, body, format).map_err(|malformed| codec::refusal(kind, "v1", body, format, &malformed))?;
     let have = value.text(&["kind"]);
     if !have.is_empty() && have != kind {
         return Err(Status::bad_request(format!("{have} cannot be handled as a {kind}")));
     }
-    warn_or_refuse(problems, options, warnings, unhandled)?;
+    warn_or_refuse(problems, options, warnings, refuse)?;
     Ok(value)
 }

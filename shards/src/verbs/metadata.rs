@@ -48,7 +48,13 @@ impl Call<'_> {
         }
         match document.name() {
             have if have == name => {}
-            "" => document.set(&["metadata", "name"], name),
+            // Created: its name may have been generated.
+            "" if matches!(self.request.verb, Verb::Create { .. }) => document.set(&["metadata", "name"], name),
+            "" => {
+                return Err(Status::bad_request(format!(
+                    "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+                )));
+            }
             have => {
                 return Err(Status::bad_request(format!(
                     "the name of the object ({have}) does not match the name on the URL ({name})"

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use api::{Object, Status, Value, patch};
+use api::codec::{self, Decoded};
+use api::schema::Shape;
+use api::{Causes, Object, Status, Value, patch};
 
 use super::Call;
 use super::update::{self, Part};
@@ -32,6 +34,70 @@ fn apply(
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
     let document = call.served_document(object);
-    let patched = patch::apply(kind, body, &document, call.resource.shape(call.served))?;
-    call.conform(patched, options, warnings)
+    let patch = Patch { kind, body, document: &document, shape: call.resource.shape(call.served) };
+    let decoded = patch.apply()?;
+    call.finish(decoded, options, warnings, |why| patch.refused(why))
+}
+
+/// A patch and what it is for.
+#[derive(Clone, Copy)]
+pub(crate) struct Patch<'a> {
+    pub(crate) kind: PatchType,
+    pub(crate) body: &'a [u8],
+    pub(crate) document: &'a Value,
+    pub(crate) shape: Shape<'a>,
+}
+
+impl Patch<'_> {
+    /// The patched document, canonical.
+    pub(crate) fn apply(&self) -> Result<Decoded, Status> {
+        let patched = patch::apply(self.kind, self.body, self.document, self.shape)?;
+        let decoded = match self.kind {
+            PatchType::Strategic => codec::restore(self.shape, patched),
+            PatchType::Json | PatchType::Merge => codec::conform(self.shape, patched),
+        };
+        decoded.map_err(|malformed| self.refused(&malformed.message))
+    }
+
+    /// 422: the patch makes something of the object that is none. The reference shows a strategic patch itself, and what
+    /// others made.
+    pub(crate) fn refused(&self, why: &str) -> Status {
+        let shown = match self.kind {
+            PatchType::Strategic => serde_json::from_slice(self.body).map(|patch| go_value(&patch)).unwrap_or_default(),
+            PatchType::Json | PatchType::Merge => {
+                let patched = patch::apply(self.kind, self.body, self.document, self.shape);
+                patched.map(|patched| patched.to_string()).unwrap_or_default()
+            }
+        };
+        let mut causes = Causes::default();
+        causes.invalid("patch", &shown.into(), why);
+        Status::invalid("", "", "", causes)
+    }
+}
+
+/// How Go prints a value that it knows nothing about.
+fn go_value(value: &Value) -> String {
+    let joined = |parts: Vec<String>| parts.join(" ");
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", joined(items.iter().map(go_value).collect())),
+        Value::Object(fields) => {
+            format!("map[{}]", joined(fields.iter().map(|(key, value)| format!("{key}:{}", go_value(value))).collect()))
+        }
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_printed_as_go_does() {
+        let value = json!({"metadata": {"labels": "invalid", "a": null}, "b": [1, true, {}]});
+        assert_eq!(go_value(&value), "map[b:[1 true map[]] metadata:map[a:<nil> labels:invalid]]");
+    }
 }
