@@ -1,5 +1,7 @@
 //! Stops, crashes and bad starts: nothing acknowledged is lost, and a bad start says one clear line.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic and look at the clock")]
+
 mod harness;
 
 use std::collections::BTreeMap;

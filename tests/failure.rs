@@ -1,5 +1,7 @@
 //! A kubelet that dies: NotReady, taints, eviction, rescheduling, and its return.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic and look at the clock")]
+
 mod harness;
 
 use harness::{Server, eventually};

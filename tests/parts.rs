@@ -1,5 +1,7 @@
 //! Each part as a process of its own, over TLS, as it would run for anybody's cluster.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic and look at the clock")]
+
 mod harness;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,7 @@
 //! Lists, watches and tables over plain HTTP.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic and look at the clock")]
+
 mod harness;
 
 use std::collections::BTreeMap;

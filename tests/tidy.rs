@@ -1,5 +1,7 @@
 //! Ratchets: what keeps the house in order may get better, not worse.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

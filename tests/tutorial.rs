@@ -1,5 +1,7 @@
 //! What every Kubernetes tutorial does, with an unmodified kubectl over TLS.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic and look at the clock")]
+
 mod harness;
 
 use std::collections::BTreeSet;
