@@ -23,7 +23,8 @@ struct TypeMeta {
 pub fn refusal(kind: &str, version: &str, body: &[u8], format: Format, malformed: &Malformed) -> Status {
     let why = &malformed.message;
     let Some(said) = type_of(body, format) else {
-        let shown = summary(body);
+        // This goes to the log as well.
+        let shown = if kind == "Secret" { "hidden".to_owned() } else { summary(body) };
         return Status::bad_request(format!(
             "the object provided is unrecognized (must be of type {kind}): {why} ({shown})"
         ));
@@ -71,6 +72,9 @@ mod tests {
         assert_eq!(said("{\"kind\":", Format::Json), format!("{unrecognized} ({{\"kind\":)"));
         let long = format!("{{\"kind\":\"{}", "x".repeat(40));
         assert_eq!(said(&long, Format::Json), format!("{unrecognized} ({{\"kind\":\"{} ...)", "x".repeat(21)));
+        let malformed = Malformed { message: "why".to_owned() };
+        let secret = refusal("Secret", "v1", b"{\"stringData\":{\"a\":\"hush", Format::Json, &malformed);
+        assert!(!secret.message().contains("hush"), "{secret}");
         assert_eq!(said("api", Format::Json), format!("{unrecognized} (617069)"));
         assert_eq!(said("a: [b", Format::Yaml), format!("{unrecognized} (613a205b62)"));
     }

@@ -33,7 +33,7 @@ pub(crate) async fn write(call: Call<'_>) -> Result<Answer, Status> {
         Verb::Patch { body, patch, options } => {
             let mut change = |object: &Object, warnings: &mut Vec<String>| {
                 let document = of(paths, object);
-                let patch = Patch { kind: *patch, body, document: &document, shape };
+                let patch = Patch { kind: *patch, body, document: &document, shape, is_secret: false };
                 let Decoded { value, problems } = patch.apply()?;
                 warn_or_refuse(problems, options, warnings, |why| patch.refused(why))?;
                 Ok(value)

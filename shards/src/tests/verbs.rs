@@ -230,6 +230,15 @@ async fn what_a_patch_makes_has_to_fit() {
     let status = send(json!({"dada": 1}), PatchType::Merge, FieldValidation::Strict).await.unwrap_err();
     assert_eq!(status.code(), 422);
     assert!(status.message().ends_with("strict decoding error: unknown field \"dada\""), "{status}");
+    let secret = json!({"metadata": {"name": "a", "namespace": "default"}, "data": {"key": "aHVzaA=="}});
+    cluster.create("secrets", &secret).await.unwrap();
+    for kind in [PatchType::Merge, PatchType::Strategic] {
+        let patch = bytes(&json!({"data": {"other": 1}, "stringData": {"key": "hush"}}));
+        let verb = Verb::Patch { body: patch, patch: kind, options: WriteOptions::default() };
+        let status = cluster.send(cluster.request("secrets", "default", "a", verb)).await.unwrap_err();
+        assert_eq!(status.code(), 422);
+        assert!(!["hush", "aHVzaA=="].iter().any(|told| status.message().contains(told)), "{status}");
+    }
     let nameless = json!({"metadata": {"name": null}});
     let status = send(nameless, PatchType::Merge, FieldValidation::Warn).await.unwrap_err();
     let expected = "the name of the object (a based on URL) was undeterminable: name must be provided";

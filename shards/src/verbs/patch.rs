@@ -34,7 +34,8 @@ fn apply(
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
     let document = call.served_document(object);
-    let patch = Patch { kind, body, document: &document, shape: call.resource.shape(call.served) };
+    let shape = call.resource.shape(call.served);
+    let patch = Patch { kind, body, document: &document, shape, is_secret: call.is("secrets") };
     let decoded = patch.apply()?;
     call.finish(decoded, options, warnings, |why| patch.refused(why))
 }
@@ -46,6 +47,8 @@ pub(crate) struct Patch<'a> {
     pub(crate) body: &'a [u8],
     pub(crate) document: &'a Value,
     pub(crate) shape: Shape<'a>,
+    /// What is wrong goes to the log as well: nothing of the object may stand in it.
+    pub(crate) is_secret: bool,
 }
 
 impl Patch<'_> {
@@ -63,6 +66,7 @@ impl Patch<'_> {
     /// others made.
     pub(crate) fn refused(&self, why: &str) -> Status {
         let shown = match self.kind {
+            _ if self.is_secret => "(hidden)".to_owned(),
             PatchType::Strategic => serde_json::from_slice(self.body).map(|patch| go_value(&patch)).unwrap_or_default(),
             PatchType::Json | PatchType::Merge => {
                 let patched = patch::apply(self.kind, self.body, self.document, self.shape);
