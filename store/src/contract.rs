@@ -2,6 +2,8 @@
 //!
 //! Each call of the maker must give an empty store.
 
+#![allow(clippy::unwrap_used, reason = "a suite of checks: an unexpected error is a failure")]
+
 use std::ops::Bound;
 use std::sync::Arc;
 
