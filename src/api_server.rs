@@ -49,7 +49,8 @@ pub(crate) struct Plan {
 impl Plan {
     /// Checks the flags.
     pub(crate) fn check(args: &StoreArgs) -> Result<Self, Failure> {
-        let runtime = RuntimeConfig::parse(&args.runtime_config).map_err(|error| format!("--runtime-config: {error}"))?;
+        let runtime =
+            RuntimeConfig::parse(&args.runtime_config).map_err(|error| format!("--runtime-config: {error}"))?;
         Ok(Self { args: args.clone(), registry: Arc::new(builtin::registry(&runtime)) })
     }
 }
@@ -57,7 +58,10 @@ impl Plan {
 impl Shards {
     /// Opens the store and loads its objects.
     pub(crate) async fn start(
-        plan: Plan, ambient: &Ambient, metrics: &mut MetricsRegistry, progress: &Progress,
+        plan: Plan,
+        ambient: &Ambient,
+        metrics: &mut MetricsRegistry,
+        progress: &Progress,
     ) -> Result<Self, Failure> {
         let Plan { args, registry } = plan;
         let data = DataDir::prepare(&args.data_dir)?;
@@ -113,7 +117,9 @@ impl Shards {
             })
         });
         match futures_util::future::select_all(waits).await.0 {
-            Health::Broken(reason) => format!("the store is broken and nothing it holds can be trusted: {reason}").into(),
+            Health::Broken(reason) => {
+                format!("the store is broken and nothing it holds can be trusted: {reason}").into()
+            }
             _ => "another process has taken this one's shards over".into(),
         }
     }
@@ -157,7 +163,10 @@ impl ApiServer {
     /// Starts everything but the listening socket's service (see [`ApiServer::serve`]). Checks what can be checked
     /// before it writes anything.
     pub(crate) async fn start(
-        args: &ApiArgs, allowed_internal: Vec<String>, ambient: &Ambient, metrics: &mut MetricsRegistry,
+        args: &ApiArgs,
+        allowed_internal: Vec<String>,
+        ambient: &Ambient,
+        metrics: &mut MetricsRegistry,
         progress: &Progress,
     ) -> Result<Self, Failure> {
         let plan = Plan::check(&args.store)?;
@@ -165,7 +174,8 @@ impl ApiServer {
             Some(file) => Tokens::load(file)?,
             None => Tokens::default(),
         };
-        let listener = gateway::tls::listen(args.listen).map_err(|error| format!("--listen {}: {error}", args.listen))?;
+        let listener =
+            gateway::tls::listen(args.listen).map_err(|error| format!("--listen {}: {error}", args.listen))?;
         let address = listener.local_addr()?;
         let registry = plan.registry.clone();
         let reachable = reachable(address);

@@ -17,7 +17,13 @@ use crate::{Failure, parts, up};
 #[command(name = "shardplane", version, max_term_width = 110)]
 pub(crate) struct Cli {
     /// What the log on stderr holds: a level, or `module=level` separated by commas
-    #[arg(long, global = true, env = "SHARDPLANE_LOG", default_value = "info,gateway::access=warn", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "SHARDPLANE_LOG",
+        default_value = "info,gateway::access=warn",
+        value_name = "FILTER"
+    )]
     log: String,
     /// How the log is written
     #[arg(long, global = true, env = "SHARDPLANE_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
@@ -137,10 +143,20 @@ pub(crate) struct StoreArgs {
           value_name = "FROM-TO")]
     pub(crate) service_node_port_range: RangeInclusive<u16>,
     /// Seconds that Pods stay on a node that is not ready, where they do not say themselves
-    #[arg(long, env = "SHARDPLANE_DEFAULT_NOT_READY_TOLERATION_SECONDS", default_value_t = 300, value_name = "SECONDS")]
+    #[arg(
+        long,
+        env = "SHARDPLANE_DEFAULT_NOT_READY_TOLERATION_SECONDS",
+        default_value_t = 300,
+        value_name = "SECONDS"
+    )]
     pub(crate) default_not_ready_toleration_seconds: i64,
     /// The same for a node that is unreachable
-    #[arg(long, env = "SHARDPLANE_DEFAULT_UNREACHABLE_TOLERATION_SECONDS", default_value_t = 300, value_name = "SECONDS")]
+    #[arg(
+        long,
+        env = "SHARDPLANE_DEFAULT_UNREACHABLE_TOLERATION_SECONDS",
+        default_value_t = 300,
+        value_name = "SECONDS"
+    )]
     pub(crate) default_unreachable_toleration_seconds: i64,
     /// How long events are kept for watchers that come back
     #[arg(long, env = "SHARDPLANE_EVENT_RETENTION", default_value = "5m", value_parser = duration, value_name = "TIME")]

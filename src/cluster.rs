@@ -9,7 +9,9 @@ use api::ambient::Ambient;
 use client::https::{HttpsFactory, HttpsOptions};
 use client::kubeconfig::Target;
 use client::{Client, Members, Membership, MembershipOptions};
-use controllers::{Controllers, ControllersConfig, ControllersHandle, NodeIpamConfig, NodeLifecycleConfig, PodGcConfig};
+use controllers::{
+    Controllers, ControllersConfig, ControllersHandle, NodeIpamConfig, NodeLifecycleConfig, PodGcConfig,
+};
 use ipnet::Ipv4Net;
 use kubelet::{Fleet, FleetConfig, Latency, LogIdentity, LogServer, LogServerOptions};
 use prometheus_client::registry::Registry as MetricsRegistry;
@@ -33,7 +35,9 @@ fn member(group: &str, identity: String) -> MembershipOptions {
 
 /// Flags to configuration.
 pub(crate) fn controllers_config(
-    args: &ControllersArgs, service_cidr: Option<Ipv4Net>, root_ca: Option<String>,
+    args: &ControllersArgs,
+    service_cidr: Option<Ipv4Net>,
+    root_ca: Option<String>,
 ) -> ControllersConfig {
     let defaults = ControllersConfig::default();
     ControllersConfig {
@@ -62,7 +66,10 @@ pub(crate) struct Memberships(Vec<watch::Receiver<Members>>);
 
 impl Memberships {
     async fn join(
-        &mut self, client: &Client, options: MembershipOptions, shutdown: &CancellationToken,
+        &mut self,
+        client: &Client,
+        options: MembershipOptions,
+        shutdown: &CancellationToken,
     ) -> Result<watch::Receiver<Members>, Failure> {
         let members = Membership::join(client.clone(), options, shutdown.clone()).await?;
         self.0.push(members.clone());
@@ -79,8 +86,12 @@ impl Memberships {
 
 /// Starts one member that runs all controllers for its share.
 pub(crate) async fn start_controllers(
-    client: &Client, config: ControllersConfig, identity: &str, memberships: &mut Memberships,
-    metrics: &mut MetricsRegistry, shutdown: &CancellationToken,
+    client: &Client,
+    config: ControllersConfig,
+    identity: &str,
+    memberships: &mut Memberships,
+    metrics: &mut MetricsRegistry,
+    shutdown: &CancellationToken,
 ) -> Result<ControllersHandle, Failure> {
     let options = member("shardplane-controllers", identity.to_owned());
     let members = memberships.join(client, options, shutdown).await?;
@@ -91,8 +102,12 @@ pub(crate) async fn start_controllers(
 
 /// Starts schedulers that share one view of pods and nodes, and, with others like them, the nodes.
 pub(crate) async fn start_schedulers(
-    client: &Client, args: &SchedulerArgs, identity: &str, memberships: &mut Memberships,
-    metrics: &mut MetricsRegistry, shutdown: &CancellationToken,
+    client: &Client,
+    args: &SchedulerArgs,
+    identity: &str,
+    memberships: &mut Memberships,
+    metrics: &mut MetricsRegistry,
+    shutdown: &CancellationToken,
 ) -> Result<Vec<Scheduler>, Failure> {
     let config = SchedulerConfig {
         scheduler_name: args.scheduler_name.clone(),
@@ -159,7 +174,11 @@ pub(crate) struct LogAccess {
 
 /// Starts the log server and the kubelets. `control` may watch all nodes: it carries the annotation that stops a kubelet.
 pub(crate) async fn start_fleet(
-    mut config: FleetConfig, clients: ClientFor, control: Client, logs: LogAccess, metrics: &mut MetricsRegistry,
+    mut config: FleetConfig,
+    clients: ClientFor,
+    control: Client,
+    logs: LogAccess,
+    metrics: &mut MetricsRegistry,
     shutdown: &CancellationToken,
 ) -> Result<Fleet, Failure> {
     let identity = match &logs.files {

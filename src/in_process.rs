@@ -26,7 +26,10 @@ impl InProcess {
 }
 
 impl Transport for InProcess {
-    fn send(&self, request: http::Request<Bytes>) -> BoxFuture<'static, Result<http::Response<BodyStream>, TransportError>> {
+    fn send(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> BoxFuture<'static, Result<http::Response<BodyStream>, TransportError>> {
         let (gateway, user) = (self.gateway.clone(), self.user.clone());
         Box::pin(async move {
             let answer = gateway.handle(request.map(Body::from), Some(user)).await;

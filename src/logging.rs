@@ -19,7 +19,8 @@ pub(crate) enum LogFormat {
 pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(filter).map_err(|error| format!("--log {filter:?}: {error}"))?;
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(crate::progress::Stderr).with_ansi(colours);
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(crate::progress::Stderr).with_ansi(colours);
     match format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),

@@ -79,7 +79,8 @@ pub(crate) async fn shard(args: ShardArgs) -> Result<ExitCode, Failure> {
     let healths = shards.healths();
     let ready = move || {
         let serving = healths.iter().all(|health| *health.borrow() == Health::Serving);
-        let answer = if serving { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "a shard is lost") };
+        let answer =
+            if serving { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "a shard is lost") };
         std::future::ready(answer)
     };
     let routes = Router::new()
@@ -127,7 +128,8 @@ pub(crate) async fn scheduler(part: SchedulerPart) -> Result<ExitCode, Failure> 
     let identity = identity(&client);
     let mut memberships = Memberships::default();
     let running =
-        cluster::start_schedulers(&client, &part.scheduler, &identity, &mut memberships, &mut metrics, &shutdown).await?;
+        cluster::start_schedulers(&client, &part.scheduler, &identity, &mut memberships, &mut metrics, &shutdown)
+            .await?;
     tracing::info!("{} schedulers are running as {identity}-0 and on", running.len());
     stop.recv().await;
     shutdown.cancel();

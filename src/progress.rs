@@ -57,7 +57,11 @@ impl Progress {
     pub(crate) fn start() -> Self {
         let terminal = io::stderr().is_terminal();
         let bar = ProgressBar::no_length();
-        bar.set_draw_target(if terminal { ProgressDrawTarget::stderr_with_hz(8) } else { ProgressDrawTarget::hidden() });
+        bar.set_draw_target(if terminal {
+            ProgressDrawTarget::stderr_with_hz(8)
+        } else {
+            ProgressDrawTarget::hidden()
+        });
         bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("a constant template"));
         if terminal {
             bar.enable_steady_tick(Duration::from_millis(125));

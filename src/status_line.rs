@@ -85,7 +85,10 @@ const REFRESH: Duration = Duration::from_secs(1);
 impl StatusLine {
     /// Starts following what it shows.
     pub(crate) fn start(
-        client: &Client, gateway: &Arc<Gateway>, shards: ShardMetrics, fleet: Option<&'static str>,
+        client: &Client,
+        gateway: &Arc<Gateway>,
+        shards: ShardMetrics,
+        fleet: Option<&'static str>,
         shutdown: &CancellationToken,
     ) -> Self {
         let options = InformerOptions::default();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::Client;
-use gateway::Gateway;
 use controllers::ControllersHandle;
+use gateway::Gateway;
 use kubelet::{Fleet, FleetConfig};
 use prometheus_client::registry::Registry as MetricsRegistry;
 use scheduler::Scheduler;
@@ -139,9 +139,7 @@ impl Workers<'_> {
         Client::new(transport, agent, self.ambient.clone())
     }
 
-    async fn start(
-        self, args: &UpArgs, fleet: FleetConfig, progress: &Progress,
-    ) -> Result<Cluster, Failure> {
+    async fn start(self, args: &UpArgs, fleet: FleetConfig, progress: &Progress) -> Result<Cluster, Failure> {
         progress.step("starting controllers, schedulers and kubelets");
         let controllers = self.client("system:kube-controller-manager", "shardplane-controllers");
         let root_ca = Some(self.server.pki.ca_pem()?);

@@ -92,8 +92,7 @@ impl Causes {
 
     /// A field that must be set is not (field.Required).
     pub fn required(&mut self, field: impl Into<String>, detail: &str) {
-        let message =
-            if detail.is_empty() { "Required value".to_owned() } else { format!("Required value: {detail}") };
+        let message = if detail.is_empty() { "Required value".to_owned() } else { format!("Required value: {detail}") };
         self.push("FieldValueRequired", field, message);
     }
 
@@ -379,13 +378,12 @@ mod tests {
 
     #[test]
     fn words_are_the_references() {
-        assert_eq!(
-            Status::not_found("apps", "deployments", "web").message(),
-            "deployments.apps \"web\" not found"
-        );
+        assert_eq!(Status::not_found("apps", "deployments", "web").message(), "deployments.apps \"web\" not found");
         assert_eq!(Status::already_exists("", "pods", "a").message(), "pods \"a\" already exists");
         let stale = Status::stale("", "pods", "a");
-        assert!(stale.message().starts_with("Operation cannot be fulfilled on pods \"a\": the object has been modified"));
+        assert!(
+            stale.message().starts_with("Operation cannot be fulfilled on pods \"a\": the object has been modified")
+        );
         assert_eq!((stale.code(), stale.to_value()["reason"].as_str().unwrap()), (409, "Conflict"));
     }
 
