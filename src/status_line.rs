@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use client::{Client, Informer, InformerOptions, Kept, Meta, known};
 use gateway::Gateway;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use shards::ShardMetrics;
 use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
@@ -17,9 +17,16 @@ use crate::progress::Progress;
 /// A Node, as far as the line needs it.
 #[derive(Deserialize)]
 pub(crate) struct NodeLine {
+    #[serde(deserialize_with = "client::identity")]
     metadata: Meta,
-    #[serde(default)]
-    status: NodeStatus,
+    #[serde(default, rename = "status", deserialize_with = "readiness")]
+    is_ready: bool,
+}
+
+/// Whether a Node's status says that it is ready.
+fn readiness<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    let NodeStatus { conditions } = NodeStatus::deserialize(from)?;
+    Ok(conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True"))
 }
 
 #[derive(Default, Deserialize)]
@@ -35,12 +42,6 @@ struct Condition {
     status: SmolStr,
 }
 
-impl NodeLine {
-    fn is_ready(&self) -> bool {
-        self.status.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True")
-    }
-}
-
 impl Kept for NodeLine {
     fn meta(&self) -> &Meta {
         &self.metadata
@@ -50,6 +51,7 @@ impl Kept for NodeLine {
 /// A Pod, as far as the line needs it.
 #[derive(Deserialize)]
 pub(crate) struct PodLine {
+    #[serde(deserialize_with = "client::identity")]
     metadata: Meta,
     #[serde(default)]
     status: PodStatus,
@@ -111,7 +113,7 @@ impl StatusLine {
     }
 
     fn ready(&self) -> usize {
-        self.nodes.list().iter().filter(|node| node.is_ready()).count()
+        self.nodes.list().iter().filter(|node| node.is_ready).count()
     }
 
     /// Shows the line again and again.

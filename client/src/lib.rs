@@ -27,7 +27,7 @@ pub use call::{Client, ListOptions, Page, WatchEvent, WatchOptions, WatchStream}
 pub use error::ClientError;
 pub use informer::{Change, Informer, InformerOptions};
 pub use membership::{Members, Membership, MembershipOptions};
-pub use meta::{Kept, Key, Meta, OwnerReference};
+pub use meta::{Kept, Key, Meta, OwnerReference, identity, tight};
 pub use queue::{QueueOptions, WorkQueue};
 pub use recorder::{EventKind, Recorder, Regarding};
 pub use transport::{BodyStream, Transport, TransportError};

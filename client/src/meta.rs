@@ -47,16 +47,37 @@ pub struct Meta {
     #[serde(deserialize_with = "null_is_empty")]
     pub annotations: BTreeMap<SmolStr, String>,
     /// Owners.
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "tight")]
     pub owner_references: Vec<OwnerReference>,
     /// Finalizers.
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "tight")]
     pub finalizers: Vec<SmolStr>,
 }
 
 /// Servers write null where they mean nothing (`"creationTimestamp": null`).
 fn null_is_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
+/// Reads a list (or null) without room for more: caches hold it for long, and never grow it.
+pub fn tight<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    let mut list: Vec<T> = null_is_empty(from)?;
+    list.shrink_to_fit();
+    Ok(list)
+}
+
+/// Reads of metadata only what an [`crate::Informer`] itself needs, for views that want nothing else of it.
+pub fn identity<'de, D: Deserializer<'de>>(from: D) -> Result<Meta, D::Error> {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Identity {
+        name: SmolStr,
+        namespace: SmolStr,
+        uid: SmolStr,
+        resource_version: SmolStr,
+    }
+    let Identity { name, namespace, uid, resource_version } = Identity::deserialize(from)?;
+    Ok(Meta { name, namespace, uid, resource_version, ..Meta::default() })
 }
 
 /// metav1.OwnerReference

@@ -22,9 +22,11 @@ struct Lines<T> {
     path: String,
     /// When the server must have closed the watch.
     until: Instant,
+    /// What has arrived and was not read: a chunk as it came, which usually holds whole lines.
+    chunk: Bytes,
+    /// The beginning of a line that goes on in `chunk` or later; given back as soon as the line is whole, because
+    /// thousands of quiet watches should not keep the room of their longest line.
     buffer: BytesMut,
-    /// Bytes of `buffer` that hold no line feed.
-    scanned: usize,
     over: bool,
     marker: PhantomData<fn() -> T>,
 }
@@ -36,7 +38,8 @@ pub(crate) fn events<T: DeserializeOwned + Send + 'static>(
     limit: Duration,
 ) -> WatchStream<T> {
     let until = Instant::now() + limit;
-    let lines = Lines { body, path, until, buffer: BytesMut::new(), scanned: 0, over: false, marker: PhantomData };
+    let lines =
+        Lines { body, path, until, chunk: Bytes::new(), buffer: BytesMut::new(), over: false, marker: PhantomData };
     unfold(lines, |mut lines| async {
         let event = lines.next().await?;
         lines.over |= event.is_err();
@@ -62,7 +65,7 @@ impl<T: DeserializeOwned> Lines<T> {
                 return Some(Err(ClientError::Decode { path: self.path.clone(), message }));
             }
             match timeout_at(self.until, self.body.next()).await {
-                Ok(Some(Ok(chunk))) => self.buffer.extend_from_slice(&chunk),
+                Ok(Some(Ok(chunk))) => self.chunk = chunk,
                 Ok(Some(Err(error))) => return Some(Err(error.into())),
                 Ok(None) | Err(_) if self.buffer.is_empty() => return None,
                 Ok(None) | Err(_) => {
@@ -73,16 +76,21 @@ impl<T: DeserializeOwned> Lines<T> {
         }
     }
 
+    /// The next whole line. Without one, all that has arrived is in `buffer` and `chunk` is empty.
     fn take_line(&mut self) -> Option<Bytes> {
-        match memchr::memchr(b'\n', &self.buffer[self.scanned..]) {
+        match memchr::memchr(b'\n', &self.chunk) {
             Some(at) => {
-                let line = self.buffer.split_to(self.scanned + at).freeze();
-                self.buffer.advance(1);
-                self.scanned = 0;
-                Some(line)
+                let rest = self.chunk.split_to(at);
+                self.chunk.advance(1);
+                if self.buffer.is_empty() {
+                    return Some(rest);
+                }
+                self.buffer.extend_from_slice(&rest);
+                Some(std::mem::take(&mut self.buffer).freeze())
             }
             None => {
-                self.scanned = self.buffer.len();
+                self.buffer.extend_from_slice(&self.chunk);
+                self.chunk = Bytes::new();
                 None
             }
         }

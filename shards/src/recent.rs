@@ -3,34 +3,34 @@
 //! In memory only: an id that was sent to a former owner of the slot, or before a restart, is not known here. Settling
 //! those from the stored batches has its place in this file.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::ambient::Clock;
 use api::{Object, Status, Value, Version};
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::sequencer::TableId;
 use crate::service::{Answer, Outcome};
-use crate::table::Key;
 
 /// How long an id is known.
 const KEPT: Duration = Duration::from_secs(60);
 /// Ids that are kept at most; beyond them the oldest go early.
 const CAPACITY: usize = 1 << 16;
 
-/// An answer without the object's bytes, which the table or its ring still holds.
+/// An answer without the object, whose key the request says again and which the table or its ring still holds.
 #[derive(Clone, Debug)]
 pub(crate) enum Remembered {
-    Object { code: u16, table: TableId, key: Key, version: Version, warnings: Vec<String> },
+    Object { code: u16, version: Version, warnings: Vec<String> },
     Document { code: u16, document: Arc<Value>, warnings: Vec<String> },
     Refused(Status),
 }
 
 enum Entry {
-    Running(watch::Receiver<Option<Remembered>>),
+    /// With a channel once somebody waits, which is rare.
+    Running(Option<watch::Sender<Option<Remembered>>>),
     Done(Remembered),
 }
 
@@ -72,14 +72,15 @@ impl Recent {
             inner.order.pop_front();
             inner.entries.remove(&oldest);
         }
-        match inner.entries.get(&id) {
-            Some(Entry::Running(receiver)) => Seen::Runs(receiver.clone()),
+        match inner.entries.get_mut(&id) {
+            Some(Entry::Running(waited)) => {
+                Seen::Runs(waited.get_or_insert_with(|| watch::Sender::new(None)).subscribe())
+            }
             Some(Entry::Done(remembered)) => Seen::Was(remembered.clone()),
             None => {
-                let sender = watch::Sender::new(None);
-                inner.entries.insert(id, Entry::Running(sender.subscribe()));
+                inner.entries.insert(id, Entry::Running(None));
                 inner.order.push_back((now, id));
-                Seen::New(Running { recent: self, id, sender })
+                Seen::New(Running { recent: self, id })
             }
         }
     }
@@ -89,29 +90,30 @@ impl Recent {
 pub(crate) struct Running<'a> {
     recent: &'a Recent,
     id: u128,
-    sender: watch::Sender<Option<Remembered>>,
 }
 
 impl Running<'_> {
     /// Remembers the answer.
-    pub(crate) fn done(self, table: TableId, result: &Result<Answer, Status>) {
+    pub(crate) fn done(self, result: &Result<Answer, Status>) {
         let remembered = match result {
-            Ok(Answer { code, outcome: Outcome::Object(object), warnings }) => Remembered::Object {
-                code: *code,
-                table,
-                key: (object.namespace.clone(), object.name.clone()),
-                version: object.version,
-                warnings: warnings.clone(),
-            },
+            Ok(Answer { code, outcome: Outcome::Object(object), warnings }) => {
+                Remembered::Object { code: *code, version: object.version, warnings: warnings.clone() }
+            }
             Ok(Answer { code, outcome: Outcome::Document(document), warnings }) => {
                 Remembered::Document { code: *code, document: document.clone(), warnings: warnings.clone() }
             }
             Err(status) => Remembered::Refused(status.clone()),
         };
-        if let Some(entry) = self.recent.inner.lock().entries.get_mut(&self.id) {
-            *entry = Entry::Done(remembered.clone());
+        let mut inner = self.recent.inner.lock();
+        let Some(entry) = inner.entries.get_mut(&self.id) else { return };
+        let waited = match entry {
+            Entry::Running(waited) => waited.take(),
+            Entry::Done(_) => None,
+        };
+        if let Some(waited) = waited {
+            waited.send_replace(Some(remembered.clone()));
         }
-        self.sender.send_replace(Some(remembered));
+        *entry = Entry::Done(remembered);
     }
 }
 
@@ -126,16 +128,13 @@ impl Drop for Running<'_> {
 
 impl Remembered {
     /// The answer again. `find` looks an object up by its version.
-    pub(crate) fn answer(
-        self,
-        find: impl FnOnce(TableId, &Key, Version) -> Option<Arc<Object>>,
-    ) -> Result<Answer, Status> {
+    pub(crate) fn answer(self, find: impl FnOnce(Version) -> Option<Arc<Object>>) -> Result<Answer, Status> {
         match self {
             Self::Refused(status) => Err(status),
             Self::Document { code, document, warnings } => {
                 Ok(Answer { code, outcome: Outcome::Document(document), warnings })
             }
-            Self::Object { code, table, key, version, warnings } => match find(table, &key, version) {
+            Self::Object { code, version, warnings } => match find(version) {
                 Some(object) => Ok(Answer { code, outcome: Outcome::Object(object), warnings }),
                 None => Err(Status::new(
                     api::status::Reason::Timeout,

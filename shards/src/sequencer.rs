@@ -10,7 +10,7 @@
 //! - whoever answers from the overlay, a refusal too, first waits for the [`Ticket`] of its batch;
 //! - a failed batch takes every later one with it, and the overlay is empty afterwards.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use api::resource::Durability;
 use api::slot::Slot;
 use api::{Object, Status, Version};
 use bytes::Bytes;
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 use store::Write;
 use tokio::sync::{Notify, watch};

@@ -64,7 +64,7 @@ impl Default for ShardOptions {
         Self {
             retention: Duration::from_secs(300),
             relaxed_retention: Duration::from_secs(30),
-            retention_bytes: 32 << 20,
+            retention_bytes: 16 << 20,
             relaxed_flush: Duration::from_millis(200),
             service_cidr: Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 96, 0, 0), 12),
             node_ports: 30_000..=32_767,
@@ -267,7 +267,8 @@ impl ShardService for Shard {
         }
         let this = self.handle();
         // A task of its own: who drops the future gives up the answer, not the write.
-        let task = tokio::spawn(async move { verbs::execute(&this, &request).await });
+        // Boxed, because it is large, and a spawned future is moved several times.
+        let task = tokio::spawn(Box::pin(async move { verbs::execute(&this, &request).await }));
         let ended = |error: tokio::task::JoinError| match error.is_panic() {
             true => Status::internal(error),
             // The runtime is ending under it: whether the write happens is for the next start to say.

@@ -30,7 +30,7 @@ const QUEUE: usize = 1024;
 /// Bytes that one transaction takes at most before it commits.
 const TRANSACTION_BYTES: usize = 32 << 20;
 /// redb's page cache. The shards keep their objects themselves, so it only has to hold the upper levels of the tree.
-const CACHE_BYTES: usize = 16 << 20;
+const CACHE_BYTES: usize = 8 << 20;
 
 /// Why a store could not be opened, in words for the operator.
 #[derive(Debug, thiserror::Error)]

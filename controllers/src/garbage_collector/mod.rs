@@ -82,6 +82,7 @@ impl<'de> Deserialize<'de> for Slim {
             uid: SmolStr,
             resource_version: SmolStr,
             deletion_timestamp: Option<SmolStr>,
+            #[serde(deserialize_with = "client::tight")]
             owner_references: Vec<client::OwnerReference>,
             finalizers: Vec<SmolStr>,
         }

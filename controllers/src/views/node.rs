@@ -21,12 +21,13 @@ pub struct Node {
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeSpec {
     /// podCIDRs
-    #[serde(rename = "podCIDRs")]
+    #[serde(rename = "podCIDRs", deserialize_with = "client::tight")]
     pub pod_cidrs: Vec<SmolStr>,
     /// podCIDR
     #[serde(rename = "podCIDR")]
     pub pod_cidr: SmolStr,
     /// Taints.
+    #[serde(deserialize_with = "client::tight")]
     pub taints: Vec<Taint>,
     /// unschedulable
     pub unschedulable: bool,
@@ -53,6 +54,7 @@ pub struct Taint {
 #[serde(default)]
 pub struct NodeStatus {
     /// Conditions.
+    #[serde(deserialize_with = "client::tight")]
     pub conditions: Vec<NodeCondition>,
 }
 

@@ -27,10 +27,13 @@ pub struct PodSpec {
     /// subdomain
     pub subdomain: SmolStr,
     /// Tolerations.
+    #[serde(deserialize_with = "client::tight")]
     pub tolerations: Vec<Toleration>,
     /// Containers: their named ports.
+    #[serde(deserialize_with = "client::tight")]
     pub containers: Vec<Container>,
     /// Init containers, of which those that restart always count as sidecars.
+    #[serde(deserialize_with = "client::tight")]
     pub init_containers: Vec<Container>,
     /// terminationGracePeriodSeconds
     pub termination_grace_period_seconds: Option<i64>,
@@ -43,6 +46,7 @@ pub struct Container {
     /// name
     pub name: SmolStr,
     /// ports
+    #[serde(deserialize_with = "client::tight")]
     pub ports: Vec<ContainerPort>,
     /// `Always` makes an init container a sidecar.
     pub restart_policy: SmolStr,
@@ -88,13 +92,16 @@ pub struct PodStatus {
     #[serde(rename = "podIP")]
     pub pod_ip: SmolStr,
     /// podIPs
-    #[serde(rename = "podIPs")]
+    #[serde(rename = "podIPs", deserialize_with = "client::tight")]
     pub pod_ips: Vec<PodIp>,
     /// Conditions.
+    #[serde(deserialize_with = "client::tight")]
     pub conditions: Vec<PodCondition>,
     /// containerStatuses
+    #[serde(deserialize_with = "client::tight")]
     pub container_statuses: Vec<ContainerStatus>,
     /// initContainerStatuses
+    #[serde(deserialize_with = "client::tight")]
     pub init_container_statuses: Vec<ContainerStatus>,
 }
 

@@ -7,6 +7,7 @@ use api::{Object, Resource};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use shards::service::Event;
+use smallvec::SmallVec;
 
 use crate::render;
 
@@ -84,12 +85,13 @@ impl Form {
 #[derive(Debug)]
 pub(crate) struct Relayed {
     pub(crate) event: Arc<Event>,
-    forms: Mutex<Vec<(FormKey, Weak<Form>)>>,
+    /// Most are wanted in one form.
+    forms: Mutex<SmallVec<[(FormKey, Weak<Form>); 1]>>,
 }
 
 impl Relayed {
     pub(crate) fn new(event: Arc<Event>) -> Self {
-        Self { event, forms: Mutex::new(Vec::new()) }
+        Self { event, forms: Mutex::default() }
     }
 
     pub(crate) fn form(&self, key: FormKey) -> Arc<Form> {

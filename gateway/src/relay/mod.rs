@@ -44,7 +44,8 @@ pub(crate) use watcher::{End, Filter};
 pub struct RelayLimits {
     /// How long an event stays in a ring.
     pub window: Duration,
-    /// How many bytes of objects a ring keeps alive at most, whatever their age.
+    /// How many bytes of objects the ring of all shards together keeps alive at most, whatever their age. Where there
+    /// are several, the ring of one of them has half of it: one namespace may be all that changes.
     pub bytes: usize,
     /// How many events wait for one watcher before its stream is closed; and no more than `bytes` of them.
     pub queue: usize,
@@ -275,18 +276,18 @@ impl Relay {
                 if merges {
                     state.sources[shard].push(relayed.clone());
                 }
-                state.lanes[shard].append(&self.resource, relayed, self.bound(), &mut woken);
+                state.lanes[shard].append(&self.resource, relayed, self.bound(shard), &mut woken);
             }
             state.lanes[shard].mark = state.lanes[shard].mark.max(watermark);
         }
         let mark = state.lanes[shard].mark;
         state.sources[shard].mark = mark;
         let oldest = self.oldest();
-        state.lanes[shard].prune(oldest, self.limits.bytes);
+        state.lanes[shard].prune(oldest, self.bytes(shard));
         let mut laggards = Vec::new();
         if merges {
-            let merged = state.release(&self.resource, self.bound(), &mut woken);
-            state.lanes[merged].prune(oldest, self.limits.bytes);
+            let merged = state.release(&self.resource, self.bound(self.shards.len()), &mut woken);
+            state.lanes[merged].prune(oldest, self.bytes(merged));
             if state.sources[shard].cost > self.limits.bytes {
                 state.give_up_merging();
             }
@@ -317,8 +318,15 @@ impl Relay {
         }
     }
 
-    fn bound(&self) -> Bound {
-        Bound { events: self.limits.queue, bytes: self.limits.bytes }
+    /// What the ring of a lane may keep alive.
+    fn bytes(&self, lane: usize) -> usize {
+        let one_of_several = self.shards.len() > 1 && lane < self.shards.len();
+        if one_of_several { self.limits.bytes / 2 } else { self.limits.bytes }
+    }
+
+    /// What may wait for a watcher of a lane: no more than a ring holds, so that one that is too slow can resume.
+    fn bound(&self, lane: usize) -> Bound {
+        Bound { events: self.limits.queue, bytes: self.bytes(lane) }
     }
 
     /// Events before this are older than the window.
@@ -341,8 +349,8 @@ impl Relay {
             let oldest = self.oldest();
             let watched = {
                 let mut state = self.state.lock();
-                for lane in &mut state.lanes {
-                    lane.prune(oldest, self.limits.bytes);
+                for (at, lane) in state.lanes.iter_mut().enumerate() {
+                    lane.prune(oldest, self.bytes(at));
                 }
                 let watched = state.lanes.iter().any(|lane| lane.index.len() > 0);
                 let now = self.ambient.clock.boot();

@@ -72,7 +72,9 @@ impl Versioned for ServiceView {
 impl Kubelet {
     /// Runs until it is cancelled: dropping the future stops the kubelet wherever it is.
     pub(crate) async fn run(self) {
-        let uid = self.register().await;
+        // What is done once, or every few seconds, is boxed here and below: a kubelet's future is as large as the
+        // largest thing that it waits for, and thousands of them wait for a long time.
+        let uid = Box::pin(self.register()).await;
         let _registered = Counted::new(&self.fleet.counters.registered);
         match self.fleet.config.fidelity {
             Fidelity::InProcess => {
@@ -97,7 +99,7 @@ impl Kubelet {
         let mut spread = Some(jittered(config.lease_interval, 1.0, entropy));
         let mut next_report = Instant::now() + jittered(config.status_interval, 0.5, entropy);
         loop {
-            let pause = match heartbeat.beat().await {
+            let pause = match Box::pin(heartbeat.beat()).await {
                 Ok(()) => {
                     self.fleet.counters.renewals.inc();
                     // The node lifecycle controller may have called the node lost: the status says that it is not.
@@ -127,7 +129,7 @@ impl Kubelet {
         loop {
             let must = connected && self.must_report.load(Ordering::Relaxed);
             if must || Instant::now() >= *next_report {
-                match self.report().await {
+                match Box::pin(self.report()).await {
                     Ok(()) => {
                         self.must_report.store(false, Ordering::Relaxed);
                         *next_report = Instant::now() + self.fleet.config.status_interval;

@@ -105,7 +105,11 @@ impl<'a> Worker<'a> {
         let fields = format!("spec.nodeName={}", self.kubelet.name);
         let mut follow = Follow::<PodView>::new(self.kubelet.client.clone(), known::PODS, fields);
         loop {
-            self.act().await;
+            let due = self.due();
+            if !due.is_empty() {
+                // Boxed, because it is rare and large.
+                Box::pin(self.act(due)).await;
+            }
             let wake = self.wake();
             tokio::select! {
                 followed = follow.next() => self.take(followed),
@@ -277,14 +281,14 @@ impl<'a> Worker<'a> {
         self.kubelet.fleet.config.logs.end(key, &pod.plan.uid);
     }
 
-    /// Carries out everything that is due.
-    async fn act(&mut self) {
+    fn due(&self) -> Vec<(Key, Act)> {
         let now = self.now();
-        let mut due: Vec<(Key, Act)> =
-            self.pods.iter().filter_map(|(key, pod)| Some((key.clone(), pod.machine.act(now)?))).collect();
-        if due.is_empty() {
-            return;
-        }
+        self.pods.iter().filter_map(|(key, pod)| Some((key.clone(), pod.machine.act(now)?))).collect()
+    }
+
+    /// Carries out what is due.
+    async fn act(&mut self, mut due: Vec<(Key, Act)>) {
+        let now = self.now();
         if due.iter().any(|(key, act)| *act == Act::Start && self.needs_address(key)) && !self.find_range(now).await {
             due.retain(|(key, act)| *act != Act::Start || !self.needs_address(key));
             let look = now + RANGE_LOOK;

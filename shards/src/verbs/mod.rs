@@ -64,7 +64,7 @@ pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, 
     match shard.recent().begin(request.id) {
         Seen::New(running) => {
             let result = dispatch(call).await;
-            running.done(call.table, &result);
+            running.done(&result);
             result
         }
         Seen::Runs(mut receiver) => {
@@ -73,16 +73,17 @@ pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, 
                 Ok(Ok(remembered)) => remembered.clone().expect("waited for it"),
                 _ => return Err(Status::unavailable("the same request was given up elsewhere")),
             };
-            remembered.answer(|table, key, version| find(shard, table, key, version))
+            remembered.answer(|version| find(call, version))
         }
-        Seen::Was(remembered) => remembered.answer(|table, key, version| find(shard, table, key, version)),
+        Seen::Was(remembered) => remembered.answer(|version| find(call, version)),
     }
 }
 
 /// An object that was answered before, as long as anybody still knows it.
-fn find(shard: &Shard, table: TableId, key: &Key, version: Version) -> Option<Arc<Object>> {
-    let pending = shard.sequencer.newest(table, key).object.filter(|object| object.version == version);
-    pending.or_else(|| shard.table(table).at_version(key, version))
+fn find(call: Call<'_>, version: Version) -> Option<Arc<Object>> {
+    let (shard, table, key) = (call.shard, call.table, call.key());
+    let pending = shard.sequencer.newest(table, &key).object.filter(|object| object.version == version);
+    pending.or_else(|| shard.table(table).at_version(&key, version))
 }
 
 async fn dispatch(call: Call<'_>) -> Result<Answer, Status> {
@@ -287,11 +288,7 @@ impl<'a> Call<'a> {
         Status::method_not_allowed(self.served.group, self.resource.plural, verb)
     }
 
-    /// The stored document as the served version has it, with kind and apiVersion.
-    pub(crate) fn served_document(&self, object: &Object) -> Value {
-        self.as_served(object.document())
-    }
-
+    /// A stored document as the served version has it, with kind and apiVersion.
     fn as_served(&self, mut document: Value) -> Value {
         if let Some(convert) = &self.served.convert {
             (convert.from_stored)(&mut document);

@@ -19,21 +19,21 @@ pub(super) async fn patch(call: Call<'_>) -> Result<Answer, Status> {
 /// PATCH of a part of an object.
 pub(crate) async fn patched(call: Call<'_>, part: Part) -> Result<Answer, Status> {
     let Verb::Patch { body, patch, options } = &call.request.verb else { return Err(call.method_not_allowed()) };
-    let mut apply = |object: &Arc<Object>, _: &Value, warnings: &mut Vec<String>| {
-        apply(call, object, body, *patch, options, warnings)
-    };
+    let mut apply =
+        |_: &Arc<Object>, old: &Value, warnings: &mut Vec<String>| apply(call, old, body, *patch, options, warnings);
     update::replace(call, options.dry_run, part, &mut apply).await
 }
 
 fn apply(
     call: Call<'_>,
-    object: &Object,
+    old: &Value,
     body: &[u8],
     kind: PatchType,
     options: &WriteOptions,
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
-    let document = call.served_document(object);
+    // Copying a document is cheaper than reading it once more.
+    let document = call.as_served(old.clone());
     let shape = call.resource.shape(call.served);
     let patch = Patch { kind, body, document: &document, shape, is_secret: call.is("secrets") };
     let decoded = patch.apply()?;

@@ -211,11 +211,12 @@ fn keep_for_status(call: Call<'_>, document: &mut Value, old: &Value) {
             }
         }
     }
-    *document = old.clone();
+    let kept = old.as_object().into_iter().flatten();
+    let kept = kept.filter(|(field, _)| !matches!(field.as_str(), "metadata" | "status"));
+    *document = kept.map(|(field, value)| (field.clone(), value.clone())).collect();
     document.set(&["metadata"], metadata);
-    match status {
-        Some(status) => document.set(&["status"], status),
-        None => drop(document.remove(&["status"])),
+    if let Some(status) = status {
+        document.set(&["status"], status);
     }
 }
 
