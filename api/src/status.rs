@@ -341,7 +341,16 @@ impl Status {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": message, "reason": format!("{reason:?}"), "code": self.code(),
         });
-        if !details.is_empty() {
+        // Clients read these without a look whether they are there: kubectl debug panics over a 404 that has none.
+        let always = matches!(
+            reason,
+            Reason::NotFound
+                | Reason::MethodNotAllowed
+                | Reason::TooManyRequests
+                | Reason::InternalError
+                | Reason::Timeout
+        );
+        if always || !details.is_empty() {
             status["details"] = Value::Object(details);
         }
         status
@@ -385,6 +394,13 @@ mod tests {
             stale.message().starts_with("Operation cannot be fulfilled on pods \"a\": the object has been modified")
         );
         assert_eq!((stale.code(), stale.to_value()["reason"].as_str().unwrap()), (409, "Conflict"));
+    }
+
+    #[test]
+    fn reasons_whose_details_clients_rely_on_have_some() {
+        assert_eq!(Status::unknown_path().to_value()["details"], json!({}));
+        assert_eq!(Status::not_found("", "pods", "a").to_value()["details"], json!({"kind": "pods", "name": "a"}));
+        assert!(Status::bad_request("no").to_value().get("details").is_none());
     }
 
     #[test]
