@@ -68,10 +68,8 @@ impl Strategy for Pod {
         let seconds = asked.or_else(|| object.int(&["spec", "terminationGracePeriodSeconds"])).unwrap_or(0);
         let stopped = matches!(object.text(&["status", "phase"]), "Failed" | "Succeeded");
         let seconds = if object.text(&["spec", "nodeName"]).is_empty() || stopped { 0 } else { seconds };
-        match seconds {
-            0 => None,
-            seconds => Some(seconds.max(1)),
-        }
+        // None at all still shows on the pod, as a deletion of zero seconds.
+        Some(if seconds == 0 { 0 } else { seconds.max(1) })
     }
 }
 
@@ -194,14 +192,14 @@ mod tests {
     #[test]
     fn grace_is_for_what_runs() {
         let mut pod = json!({"spec": {"terminationGracePeriodSeconds": 30}});
-        assert_eq!(Pod.grace(&pod, None), None, "nobody has to stop what is nowhere");
+        assert_eq!(Pod.grace(&pod, None), Some(0), "nobody has to stop what is nowhere");
         pod["spec"]["nodeName"] = json!("n");
         assert_eq!(Pod.grace(&pod, None), Some(30));
         assert_eq!(Pod.grace(&pod, Some(5)), Some(5));
         assert_eq!(Pod.grace(&pod, Some(-5)), Some(1));
-        assert_eq!(Pod.grace(&pod, Some(0)), None);
+        assert_eq!(Pod.grace(&pod, Some(0)), Some(0));
         pod["status"] = json!({"phase": "Succeeded"});
-        assert_eq!(Pod.grace(&pod, Some(5)), None);
+        assert_eq!(Pod.grace(&pod, Some(5)), Some(0));
     }
 
     #[test]
