@@ -80,13 +80,15 @@ impl Form {
     }
 }
 
+/// The forms that an event was wanted in: one, for most.
+type Forms = SmallVec<[(FormKey, Weak<Form>); 1]>;
+
 /// An event in a relay's rings. It remembers its forms only as long as somebody else holds them, so that the rings cost
 /// pointers and laggards still share.
 #[derive(Debug)]
 pub(crate) struct Relayed {
     pub(crate) event: Arc<Event>,
-    /// Most are wanted in one form.
-    forms: Mutex<SmallVec<[(FormKey, Weak<Form>); 1]>>,
+    forms: Mutex<Forms>,
 }
 
 impl Relayed {
