@@ -85,10 +85,10 @@ fn shards_alone_load_what_is_there() {
     drop(Server::start(&data, &["--nodes", "0"]));
     let mut command = binary();
     command.args(["shard", "--health-listen", "127.0.0.1:0", "--data-dir"]).arg(&data);
-    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let stderr = std::io::BufReader::new(child.stderr.take().unwrap());
-    let line = std::io::BufRead::lines(stderr).map_while(Result::ok).find(|line| line.contains("shards are loaded"));
-    let line = line.expect("it says where it answers");
+    let mut child = Guard(command.stderr(std::process::Stdio::piped()).spawn().unwrap());
+    let lines = harness::lines_of(child.0.stderr.take().unwrap());
+    let line = std::iter::from_fn(|| lines.recv_timeout(harness::PATIENCE).ok());
+    let line = line.into_iter().find(|line| line.contains("shards are loaded")).expect("it says where it answers");
     let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
     let fetch = |url: &str| {
         let output = std::process::Command::new("curl").args(["--silent", "--noproxy", "*", url]).output().unwrap();
@@ -98,6 +98,15 @@ fn shards_alone_load_what_is_there() {
     eventually("what was loaded is counted", || {
         fetch(&url.replace("/readyz", "/metrics")).contains("apiserver_storage_objects").then_some(())
     });
-    assert!(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    assert!(child.wait().unwrap().success());
+    assert!(std::process::Command::new("kill").args(["-INT", &child.0.id().to_string()]).status().unwrap().success());
+    assert!(child.0.wait().unwrap().success());
+}
+
+/// A child that does not outlive its test.
+struct Guard(std::process::Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+    }
 }
