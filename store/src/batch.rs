@@ -1,5 +1,7 @@
 //! What is committed: writes, fences, batches, and how large they may be.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::StoreError;
@@ -12,6 +14,8 @@ pub const VALUE_BYTES: usize = 4 << 20;
 /// The largest batch, counted by [`Batch::size`]. FoundationDB refuses transactions of 10,000,000 bytes, and what it counts
 /// beyond this are the prefixes of keys.
 pub const BATCH_BYTES: usize = 8 << 20;
+/// How long a store remembers the id of a batch that it applied, at least.
+pub const REMEMBERED: Duration = Duration::from_secs(60);
 /// What a write or a fence counts beside its keys and its value.
 const OVERHEAD: usize = 256;
 
