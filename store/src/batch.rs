@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::StoreError;
 use crate::memory::printable;
@@ -79,6 +80,30 @@ impl Batch {
     /// What it counts towards [`BATCH_BYTES`]: the sum of its writes and fences.
     pub fn size(&self) -> usize {
         self.fences.iter().map(Fence::size).sum::<usize>() + self.writes.iter().map(Write::size).sum::<usize>()
+    }
+
+    /// A hash of everything but the id, to notice when two batches share one. It is stored: it must not change.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        let mut add = |tag: u8, parts: [Option<&Bytes>; 2]| {
+            hash.update(&[tag]);
+            for part in parts {
+                // A length that no part has stands for one that is absent.
+                hash.update(&part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
+                hash.update(part.map_or(&[], |part| &part[..]));
+            }
+        };
+        for fence in &self.fences {
+            add(0, [Some(&fence.key), fence.expected.as_ref()]);
+        }
+        for write in &self.writes {
+            match write {
+                Write::Put(key, value) => add(1, [Some(key), Some(value)]),
+                Write::Delete(key) => add(2, [Some(key), None]),
+                Write::DeleteRange(from, to) => add(3, [Some(from), Some(to)]),
+            }
+        }
+        hash.digest()
     }
 
     /// Whether it is within the limits that every store keeps; [`StoreError::TooLarge`] says which one it breaks.

@@ -31,6 +31,7 @@ pub async fn run<S: Store>(make: impl Fn() -> Arc<S>) {
     big::values_are_read_back(make()).await;
     big::fences_compare_all_of_them(make()).await;
     identity::the_same_batch_is_applied_once(make()).await;
+    identity::an_id_that_is_used_again_is_noticed(make()).await;
     identity::one_of_many_retries_is_applied(make()).await;
     identity::a_commit_may_be_given_up(make()).await;
     order::reads_are_linearizable(make()).await;

@@ -4,7 +4,7 @@
 //! one fsync, so that several shards of a process share the cost of durability. Each batch keeps its own fences and its own
 //! outcome.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::ops::{Bound, Range};
 use std::os::unix::fs::OpenOptionsExt;
@@ -24,11 +24,11 @@ use tokio::time::Instant;
 use crate::batch::check_key;
 use crate::memory::check_fences;
 use crate::page::{Filling, is_empty};
-use crate::recent::Recent;
+use crate::recent::{Recent, is_the_same};
 use crate::{Batch, BatchId, Page, Store, StoreError, Write};
 
 const PAIRS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("pairs");
-/// The ids of the batches of each transaction, by its number. One row a transaction, so it costs no second fsync.
+/// The ids and fingerprints of the batches of each transaction, by its number. One row a transaction, so it costs no second fsync.
 const APPLIED: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("applied");
 /// The file in the data directory.
 pub const FILE_NAME: &str = "store.redb";
@@ -180,12 +180,25 @@ fn prepare(database: &Database) -> Result<Applied, redb::Error> {
                 applied.rows.start = number.value();
             }
             applied.rows.end = number.value() + 1;
-            let ids = ids.value().as_chunks().0.iter().map(|id| BatchId(u128::from_be_bytes(*id)));
-            applied.recent.add(now, ids.collect());
+            applied.recent.add(now, ids.value().as_chunks().0.iter().map(decode));
         }
     }
     transaction.commit()?;
     Ok(applied)
+}
+
+const APPLIED_BYTES: usize = 24;
+
+fn encode((id, fingerprint): (BatchId, u64)) -> [u8; APPLIED_BYTES] {
+    let mut bytes = [0; APPLIED_BYTES];
+    bytes[..16].copy_from_slice(&id.0.to_be_bytes());
+    bytes[16..].copy_from_slice(&fingerprint.to_be_bytes());
+    bytes
+}
+
+fn decode(bytes: &[u8; APPLIED_BYTES]) -> (BatchId, u64) {
+    let whole = u128::from_be_bytes(*bytes.first_chunk().expect("it is longer"));
+    (BatchId(whole), u64::from_be_bytes(*bytes.last_chunk().expect("it is longer")))
 }
 
 fn commit_loop(database: &Database, mut applied: Applied, mut queue: mpsc::Receiver<Commit>) {
@@ -236,12 +249,14 @@ fn write(
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
     let mut outcomes = Vec::with_capacity(commits.len());
-    let mut ids = HashSet::with_capacity(commits.len());
+    let mut ids = HashMap::with_capacity(commits.len());
     {
         let mut table = transaction.open_table(PAIRS)?;
         for Commit { batch, .. } in commits {
-            if applied.recent.contains(batch.id) || ids.contains(&batch.id) {
-                outcomes.push(Ok(()));
+            let fingerprint = batch.fingerprint();
+            let before = ids.get(&batch.id).map(|found| is_the_same(batch, fingerprint, *found));
+            if let Some(answer) = before.or_else(|| applied.recent.answer(batch, fingerprint)) {
+                outcomes.push(answer);
                 continue;
             }
             let outcome = fences_hold(&table, batch)?;
@@ -249,7 +264,7 @@ fn write(
                 for write in &batch.writes {
                     apply(&mut table, write)?;
                 }
-                ids.insert(batch.id);
+                ids.insert(batch.id, fingerprint);
             }
             outcomes.push(outcome);
         }
@@ -260,10 +275,10 @@ fn write(
             applied.rows.start += 1;
         }
         if !ids.is_empty() {
-            let row: Vec<u8> = ids.iter().flat_map(|id: &BatchId| id.0.to_be_bytes()).collect();
+            let row: Vec<u8> = ids.iter().flat_map(|(id, fingerprint)| encode((*id, *fingerprint))).collect();
             rows.insert(applied.rows.end, &row[..])?;
             applied.rows.end += 1;
-            applied.recent.add(now, ids.into_iter().collect());
+            applied.recent.add(now, ids);
         }
     }
     transaction.commit()?;

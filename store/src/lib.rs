@@ -62,7 +62,7 @@ impl StoreError {
 /// - **At most once**: if a batch with this id was applied less than [`REMEMBERED`] ago, by whatever process, `commit`
 ///   answers `Ok` and does nothing, without a look at the fences. So whoever got [`StoreError::Unknown`] may commit the very
 ///   same batch again within that time, and knows: `Ok` means that it was applied once, `Fenced` that it was not and will
-///   never be.
+///   never be. Another batch under an id that was used is [`StoreError::Broken`].
 /// - **Durability**: when `commit` returns `Ok`, the batch survives any crash and power loss.
 /// - **Visibility**: `get` and `scan` see only committed batches, and at least every batch whose `commit` returned
 ///   before they were called, in whatever process. One page of a scan is of one moment; two pages may not be.

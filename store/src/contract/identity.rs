@@ -26,6 +26,14 @@ pub(super) async fn the_same_batch_is_applied_once(store: SharedStore) {
     assert_eq!(store.get(key("n")).await.unwrap(), Some(key("4")));
 }
 
+/// Ids that are drawn from a generator with the same seed after each start, for one.
+pub(super) async fn an_id_that_is_used_again_is_noticed(store: SharedStore) {
+    store.commit(batch(1, vec![], vec![put("a", "1")])).await.unwrap();
+    let reused = store.commit(batch(1, vec![], vec![put("a", "2")])).await;
+    assert!(matches!(reused, Err(StoreError::Broken(_))), "a batch vanished under another's id: {reused:?}");
+    assert_eq!(store.get(key("a")).await.unwrap(), Some(key("1")));
+}
+
 /// Many who do not know whether their batch went through ask at the same time.
 pub(super) async fn one_of_many_retries_is_applied(store: SharedStore) {
     store.commit(batch(1, vec![], vec![put("n", "0")])).await.unwrap();
