@@ -28,7 +28,8 @@ pub(super) async fn serve(call: Call, body: Body) -> Result<Response<Body>, Stat
     let deletions: Vec<_> =
         listed.objects.iter().map(|object| delete_one(call.clone(), object.clone(), options.clone())).collect();
     stream::iter(deletions).buffer_unordered(PARALLEL).try_collect::<()>().await?;
-    let meta = ListMeta { version: listed.version, ..ListMeta::default() };
+    let shard = scope.selector.shard.to_string();
+    let meta = ListMeta { version: listed.version, shard, ..ListMeta::default() };
     Ok(answer(&call.resource, call.served, listed.objects, &meta, output, call.now()))
 }
 

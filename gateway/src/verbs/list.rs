@@ -33,7 +33,8 @@ fn too_old(status: Status, options: &ListOptions) -> Status {
 }
 
 fn meta_of(scope: &Scope, listed: &Listed) -> ListMeta {
-    let mut meta = ListMeta { version: listed.version, ..ListMeta::default() };
+    let shard = scope.selector.shard.to_string();
+    let mut meta = ListMeta { version: listed.version, shard, ..ListMeta::default() };
     if let (Some(last), 1..) = (listed.objects.last(), listed.remaining) {
         let key: (SmolStr, SmolStr) = (last.namespace.clone(), last.name.clone());
         let id = scope.resource.id_name;
