@@ -52,7 +52,7 @@ pub use authn::{TokenFileError, Tokens};
 use clusters::{Cluster, Clusters};
 use completion::Completion;
 pub use config::{GatewayConfig, KubeletAccess, Limits, RelayLimits, VersionInfo};
-use metrics::{Metrics, ResourceLabels};
+use metrics::{ClusterLabel, Metrics, ResourceLabels};
 use relay::Relays;
 use request::RequestInfo;
 use unread::Unread;
@@ -240,7 +240,8 @@ async fn allowed(
 }
 
 /// The labels of a resource's metrics.
-pub(crate) fn resource_labels(resource: &Resource, served: usize) -> ResourceLabels {
+pub(crate) fn resource_labels(cluster: &SmolStr, resource: &Resource, served: usize) -> ResourceLabels {
     let version = &resource.served[served];
-    ResourceLabels { group: version.group, version: version.version, resource: resource.plural }
+    let logical_cluster = ClusterLabel::of(cluster);
+    ResourceLabels { logical_cluster, group: version.group, version: version.version, resource: resource.plural }
 }

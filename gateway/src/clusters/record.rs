@@ -12,9 +12,7 @@ use api::{Object, Status, Value, Version};
 use bytes::Bytes;
 use serde_json::json;
 use shards::Bootstrap;
-use shards::service::{
-    DeleteOptions, Format, Outcome, Request, UserInfo, Verb, WriteOptions,
-};
+use shards::service::{DeleteOptions, Format, Outcome, Request, UserInfo, Verb, WriteOptions};
 use smol_str::SmolStr;
 
 use super::route::is_name;
