@@ -19,7 +19,9 @@ use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableDefinition};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::batch::check_key;
 use crate::memory::check_fences;
+use crate::page::{Filling, is_empty};
 use crate::{Batch, Page, Store, StoreError, Write};
 
 const PAIRS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("pairs");
@@ -155,11 +157,11 @@ fn commit_loop(database: &Database, mut queue: mpsc::Receiver<Commit>) {
     let mut broken: Option<StoreError> = None;
     while let Some(first) = queue.blocking_recv() {
         let mut commits = vec![first];
-        let mut bytes = size(&commits[0].batch);
+        let mut bytes = commits[0].batch.size();
         while bytes < TRANSACTION_BYTES
             && let Ok(next) = queue.try_recv()
         {
-            bytes += size(&next.batch);
+            bytes += next.batch.size();
             commits.push(next);
         }
         if let Some(error) = &broken {
@@ -189,14 +191,6 @@ fn answer(commits: Vec<Commit>, mut outcome: impl FnMut(&Batch) -> Result<(), St
         // Nobody waits any more: the caller gave up the answer, not the batch.
         let _ = done.send(outcome);
     }
-}
-
-fn size(batch: &Batch) -> usize {
-    let bytes = batch.writes.iter().map(|write| match write {
-        Write::Put(key, value) => key.len() + value.len(),
-        Write::Delete(key) => key.len(),
-    });
-    bytes.sum()
 }
 
 /// One transaction for all batches; a batch whose fence does not hold is left out of it.
@@ -229,6 +223,10 @@ fn write(
                     match write {
                         Write::Put(key, value) => table.insert(&key[..], &value[..]).map(|_| ())?,
                         Write::Delete(key) => table.remove(&key[..]).map(|_| ())?,
+                        Write::DeleteRange(from, to) if from < to => {
+                            table.retain_in(&from[..]..&to[..], |_, _| false)?
+                        }
+                        Write::DeleteRange(..) => {}
                     }
                 }
             }
@@ -241,44 +239,45 @@ fn write(
 
 impl Store for Embedded {
     fn get(&self, key: Bytes) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
-        let read = self.read(move |database| {
-            let table = database.begin_read()?.open_table(PAIRS)?;
-            Ok(table.get(&key[..])?.map(|value| Bytes::copy_from_slice(value.value())))
-        });
-        read.boxed()
+        async move {
+            check_key(&key)?;
+            let read = self.read(move |database| {
+                let table = database.begin_read()?.open_table(PAIRS)?;
+                Ok(table.get(&key[..])?.map(|value| Bytes::copy_from_slice(value.value())))
+            });
+            read.await
+        }
+        .boxed()
     }
 
     fn scan(&self, from: Bound<Bytes>, to: Bytes, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
         let read = self.read(move |database| {
+            let mut page = Filling::new(limit);
+            if is_empty(&from, &to) {
+                return Ok(page.done());
+            }
             let from = match &from {
                 Bound::Included(key) => Bound::Included(&key[..]),
                 Bound::Excluded(key) => Bound::Excluded(&key[..]),
                 Bound::Unbounded => Bound::Unbounded,
             };
-            let empty = match from {
-                Bound::Included(key) | Bound::Excluded(key) => key >= &to[..],
-                Bound::Unbounded => false,
-            };
-            let mut page = Page::default();
-            if empty {
-                return Ok(page);
-            }
             let table = database.begin_read()?.open_table(PAIRS)?;
             for pair in table.range::<&[u8]>((from, Bound::Excluded(&to[..])))? {
-                if page.pairs.len() == limit {
-                    page.more = true;
+                let (key, value) = pair?;
+                let (key, value) = (key.value(), value.value());
+                if !page.takes(key.len() + value.len()) {
                     break;
                 }
-                let (key, value) = pair?;
-                page.pairs.push((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())));
+                page.push(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
             }
-            Ok(page)
+            Ok(page.done())
         });
         read.boxed()
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
+            batch.check()?;
             let commits = self.commits.as_ref().expect("taken only by drop");
             let (done, outcome) = oneshot::channel();
             let gone = || StoreError::Unknown("the committing thread ended".to_owned());

@@ -9,6 +9,8 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 
+use crate::batch::check_key;
+use crate::page::{Filling, is_empty};
 use crate::{Batch, Fence, Page, Store, StoreError, Write};
 
 /// A map behind a mutex. Clones share it, so that a test can "restart" whoever uses it.
@@ -26,6 +28,16 @@ impl MemoryStore {
     /// Everything in it, for comparisons.
     pub fn snapshot(&self) -> BTreeMap<Bytes, Bytes> {
         self.pairs.lock().clone()
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        batch.check()?;
+        let mut pairs = self.pairs.lock();
+        check_fences(&batch.fences, |key| Ok(pairs.get(key).cloned()))?;
+        for write in batch.writes {
+            apply(&mut pairs, write);
+        }
+        Ok(())
     }
 }
 
@@ -46,39 +58,47 @@ pub(crate) fn check_fences(
     Ok(())
 }
 
+/// What a write does to a map: what it means.
+pub(crate) fn apply(pairs: &mut BTreeMap<Bytes, Bytes>, write: Write) {
+    match write {
+        Write::Put(key, value) => {
+            pairs.insert(key, value);
+        }
+        Write::Delete(key) => {
+            pairs.remove(&key);
+        }
+        Write::DeleteRange(from, to) => {
+            let from = Bound::Included(from);
+            if !is_empty(&from, &to) {
+                let gone: Vec<Bytes> = pairs.range((from, Bound::Excluded(to))).map(|(key, _)| key.clone()).collect();
+                for key in gone {
+                    pairs.remove(&key);
+                }
+            }
+        }
+    }
+}
+
 impl Store for MemoryStore {
     fn get(&self, key: Bytes) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
-        ready(Ok(self.pairs.lock().get(&key).cloned())).boxed()
+        ready(check_key(&key).map(|()| self.pairs.lock().get(&key).cloned())).boxed()
     }
 
     fn scan(&self, from: Bound<Bytes>, to: Bytes, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
-        let pairs = self.pairs.lock();
-        let behind = match &from {
-            Bound::Included(key) => *key >= to,
-            Bound::Excluded(key) => *key >= to,
-            Bound::Unbounded => false,
-        };
-        if behind {
-            return ready(Ok(Page::default())).boxed();
+        let mut page = Filling::new(limit);
+        if !is_empty(&from, &to) {
+            for (key, value) in self.pairs.lock().range((from, Bound::Excluded(to))) {
+                if !page.takes(key.len() + value.len()) {
+                    break;
+                }
+                page.push(key.clone(), value.clone());
+            }
         }
-        let mut range = pairs.range((from, Bound::Excluded(to)));
-        let page = range.by_ref().take(limit).map(|(key, value)| (key.clone(), value.clone())).collect();
-        let page = Page { pairs: page, more: range.next().is_some() };
-        ready(Ok(page)).boxed()
+        ready(Ok(page.done())).boxed()
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>> {
-        let mut pairs = self.pairs.lock();
-        let fenced = check_fences(&batch.fences, |key| Ok(pairs.get(key).cloned()));
-        if fenced.is_ok() {
-            for write in batch.writes {
-                match write {
-                    Write::Put(key, value) => pairs.insert(key, value),
-                    Write::Delete(key) => pairs.remove(&key),
-                };
-            }
-        }
-        ready(fenced).boxed()
+        ready(self.apply(batch)).boxed()
     }
 }
 

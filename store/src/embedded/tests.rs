@@ -150,8 +150,8 @@ async fn lost_by_power_cuts(seed: u64, forgets_fsync: bool) -> Result<(), String
     let mut id = 0;
     for round in 0..4 {
         let store = Embedded::on(disk.clone()).map_err(|error| format!("round {round}: {error}"))?;
-        let page = store.scan(Bound::Unbounded, Bytes::from_static(b"\xff"), usize::MAX).await;
-        let found: BTreeMap<Bytes, Bytes> = page.map_err(|error| error.to_string())?.pairs.into_iter().collect();
+        let found = crate::contract::everything(&store, usize::MAX).await.map_err(|error| error.to_string())?;
+        let found: BTreeMap<Bytes, Bytes> = found.into_iter().collect();
         if found != model {
             return Err(format!("round {round}: {} keys acknowledged, {} found", model.len(), found.len()));
         }
@@ -160,10 +160,7 @@ async fn lost_by_power_cuts(seed: u64, forgets_fsync: bool) -> Result<(), String
             let writes: Vec<Write> = (0..random.random_range(1..8)).map(|_| random_write(&mut random)).collect();
             store.commit(batch(id, vec![], writes.clone())).await.unwrap();
             for write in writes {
-                match write {
-                    Write::Put(key, value) => model.insert(key, value),
-                    Write::Delete(key) => model.remove(&key),
-                };
+                crate::memory::apply(&mut model, write);
             }
         }
         // The power goes while the process lives: what its orderly close would write does not count.
