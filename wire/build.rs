@@ -5,9 +5,6 @@ use std::error::Error;
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = protox::compile(["store.proto"], ["proto"])?;
-    tonic_prost_build::configure()
-        .build_transport(false)
-        .bytes(".")
-        .compile_fds(files)?;
+    tonic_prost_build::configure().build_transport(false).bytes(".").compile_fds(files)?;
     Ok(())
 }
