@@ -42,7 +42,8 @@ use http::{HeaderValue, Method, Request, Response, Uri};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::registry::Registry as MetricsRegistry;
-use shards::service::{Topology, UserInfo};
+use shards::Topology;
+use shards::service::UserInfo;
 use tokio_util::sync::CancellationToken;
 
 pub use authn::{TokenFileError, Tokens};

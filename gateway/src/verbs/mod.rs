@@ -220,7 +220,7 @@ impl Call {
 
     async fn send(&self, resource: &Resource, request: Request) -> Result<Answer, Status> {
         let slot = resource.slot(&request.cluster, &request.namespace, &request.name);
-        let answer = self.gateway.topology.owner(slot).execute(request);
+        let answer = self.gateway.topology.execute(slot, request);
         match tokio::time::timeout(self.gateway.config.limits.request, answer).await {
             Ok(answer) => answer,
             Err(_) => {

@@ -7,8 +7,10 @@ use api::{Status, Version};
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
+use shards::service::ShardError;
 
 use super::Call;
+
 use crate::list::{self, At, ListOptions, Scope, parse_version};
 use crate::media::Target;
 use crate::query::Query;
@@ -122,11 +124,12 @@ async fn begin(
             Ok((*version, Vec::new()))
         }
         Start::Now => {
+            let map = topology.current();
             let now = match reach {
-                Reach::Shard(shard) => topology.shards()[shard].clock(),
-                Reach::Everywhere => list::newest(topology.shards()),
+                Reach::Shard(shard) => map.members()[shard].service.clock().await,
+                Reach::Everywhere => list::newest(&map).await,
             };
-            Ok((now, Vec::new()))
+            Ok((now.map_err(ShardError::into_status)?, Vec::new()))
         }
         Start::Existing(at) => {
             let options = ListOptions { at: at.clone(), limit: usize::MAX, after: None };

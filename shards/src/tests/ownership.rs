@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::cluster::*;
 use super::faulty::{Fault, FaultyStore};
 use crate::service::*;
+use crate::topology::Topology;
 use crate::{Health, OpenError, Shard, ShardOptions};
 
 fn map(name: &str, value: &str) -> api::Value {
@@ -26,7 +27,7 @@ async fn the_second_owner_fences_the_first() {
     let slots = (0..SLOTS).map(Slot).collect();
     let config = config(9, slots, &cluster.store, &cluster.registry, &cluster.ambient, &ShardOptions::default());
     let second = Shard::open(config).await.unwrap();
-    second.connect(Topology::new(vec![second.clone() as Arc<dyn ShardService>]));
+    second.connect(Topology::fixed(vec![second.clone() as Arc<dyn ShardService>]));
     let stop = CancellationToken::new();
     let running = tokio::spawn({
         let (second, stop) = (second.clone(), stop.clone());
@@ -106,7 +107,7 @@ async fn the_embedded_store_keeps_it_all() {
             let config = config(0, slots, &FaultyStore::default(), &registry, &ambient, &options);
             let config = crate::ShardConfig { store: Arc::new(store), ..config };
             let shard = Shard::open(config).await.unwrap();
-            let topology = Topology::new(vec![shard.clone() as Arc<dyn ShardService>]);
+            let topology = Topology::fixed(vec![shard.clone() as Arc<dyn ShardService>]);
             shard.connect(topology.clone());
             let stop = CancellationToken::new();
             let running = tokio::spawn({
