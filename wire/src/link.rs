@@ -86,12 +86,10 @@ impl Link {
     pub async fn patiently(&self, patience: Duration) -> Result<Connection, ConnectError> {
         let mut state = self.0.state.clone();
         let up = state.wait_for(|state| matches!(state, State::Up(connection) if !connection.is_closed()));
-        match tokio::time::timeout(patience, up).await {
-            Ok(Ok(state)) => match &*state {
-                State::Up(connection) => return Ok(connection.clone()),
-                _ => unreachable!("waited for it"),
-            },
-            Ok(Err(_)) | Err(_) => {}
+        if let Ok(Ok(state)) = tokio::time::timeout(patience, up).await
+            && let State::Up(connection) = &*state
+        {
+            return Ok(connection.clone());
         }
         match &*self.0.state.borrow() {
             State::Down(error) => Err(error.clone()),
