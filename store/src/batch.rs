@@ -12,9 +12,6 @@ pub const VALUE_BYTES: usize = 4 << 20;
 /// The largest batch, counted by [`Batch::size`]. FoundationDB refuses transactions of 10,000,000 bytes, and what it counts
 /// beyond this are the prefixes of keys.
 pub const BATCH_BYTES: usize = 8 << 20;
-/// Keys that begin so belong to whoever serves a store to other processes: what became of batches stands there. They do
-/// not count towards [`BATCH_BYTES`].
-pub const SERVER_KEYS: &[u8] = b"\xff\xff";
 /// What a write or a fence counts beside its keys and its value.
 const OVERHEAD: usize = 256;
 
@@ -40,7 +37,6 @@ impl Write {
     /// and as the ends of ranges.
     pub fn size(&self) -> usize {
         match self {
-            Self::Put(key, _) | Self::Delete(key) if key.starts_with(SERVER_KEYS) => 0,
             Self::Put(key, value) => OVERHEAD + 5 * key.len() + value.len(),
             Self::Delete(key) => OVERHEAD + 5 * key.len(),
             Self::DeleteRange(from, to) => OVERHEAD + 3 * (from.len() + to.len()),
@@ -60,7 +56,7 @@ pub struct Fence {
 impl Fence {
     /// What it counts towards [`BATCH_BYTES`]. The expected value is compared, not sent.
     pub fn size(&self) -> usize {
-        if self.key.starts_with(SERVER_KEYS) { 0 } else { OVERHEAD + 2 * self.key.len() }
+        OVERHEAD + 2 * self.key.len()
     }
 }
 

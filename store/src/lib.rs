@@ -16,7 +16,7 @@ pub mod embedded;
 pub mod memory;
 mod page;
 
-pub use batch::{BATCH_BYTES, Batch, BatchId, Fence, KEY_BYTES, SERVER_KEYS, VALUE_BYTES, Write};
+pub use batch::{BATCH_BYTES, Batch, BatchId, Fence, KEY_BYTES, VALUE_BYTES, Write};
 pub use embedded::{Embedded, OpenError};
 pub use memory::MemoryStore;
 pub use page::{PAGE_BYTES, Page};
