@@ -1,6 +1,9 @@
 //! What is committed: writes, fences, batches, and how large they may be.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::StoreError;
 use crate::memory::printable;
@@ -12,6 +15,8 @@ pub const VALUE_BYTES: usize = 4 << 20;
 /// The largest batch, counted by [`Batch::size`]. FoundationDB refuses transactions of 10,000,000 bytes, and what it counts
 /// beyond this are the prefixes of keys.
 pub const BATCH_BYTES: usize = 8 << 20;
+/// How long a store remembers the id of a batch that it applied, at least.
+pub const REMEMBERED: Duration = Duration::from_secs(60);
 /// What a write or a fence counts beside its keys and its value.
 const OVERHEAD: usize = 256;
 
@@ -75,6 +80,30 @@ impl Batch {
     /// What it counts towards [`BATCH_BYTES`]: the sum of its writes and fences.
     pub fn size(&self) -> usize {
         self.fences.iter().map(Fence::size).sum::<usize>() + self.writes.iter().map(Write::size).sum::<usize>()
+    }
+
+    /// A hash of everything but the id, to notice when two batches share one. It is stored: it must not change.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hash = Xxh3::new();
+        let mut add = |tag: u8, parts: [Option<&Bytes>; 2]| {
+            hash.update(&[tag]);
+            for part in parts {
+                // A length that no part has stands for one that is absent.
+                hash.update(&part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
+                hash.update(part.map_or(&[], |part| &part[..]));
+            }
+        };
+        for fence in &self.fences {
+            add(0, [Some(&fence.key), fence.expected.as_ref()]);
+        }
+        for write in &self.writes {
+            match write {
+                Write::Put(key, value) => add(1, [Some(key), Some(value)]),
+                Write::Delete(key) => add(2, [Some(key), None]),
+                Write::DeleteRange(from, to) => add(3, [Some(from), Some(to)]),
+            }
+        }
+        hash.digest()
     }
 
     /// Whether it is within the limits that every store keeps; [`StoreError::TooLarge`] says which one it breaks.

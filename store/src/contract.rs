@@ -4,7 +4,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a suite of checks: an unexpected error is a failure")]
 
+mod big;
+mod identity;
 mod limits;
+mod order;
 mod ranges;
 
 use std::ops::Bound;
@@ -25,6 +28,14 @@ pub async fn run<S: Store>(make: impl Fn() -> Arc<S>) {
     ranges::end_where_they_say(make()).await;
     limits::are_the_same_everywhere(make()).await;
     limits::pages_end_by_bytes(make()).await;
+    big::values_are_read_back(make()).await;
+    big::fences_compare_all_of_them(make()).await;
+    identity::the_same_batch_is_applied_once(make()).await;
+    identity::an_id_that_is_used_again_is_noticed(make()).await;
+    identity::one_of_many_retries_is_applied(make()).await;
+    identity::a_commit_may_be_given_up(make()).await;
+    order::reads_are_linearizable(make()).await;
+    order::a_replaced_owner_writes_nothing(make()).await;
 }
 
 /// A batch of those writes.

@@ -15,8 +15,9 @@ pub mod contract;
 pub mod embedded;
 pub mod memory;
 mod page;
+mod recent;
 
-pub use batch::{BATCH_BYTES, Batch, BatchId, Fence, KEY_BYTES, VALUE_BYTES, Write};
+pub use batch::{BATCH_BYTES, Batch, BatchId, Fence, KEY_BYTES, REMEMBERED, VALUE_BYTES, Write};
 pub use embedded::{Embedded, OpenError};
 pub use memory::MemoryStore;
 pub use page::{PAGE_BYTES, Page};
@@ -33,7 +34,9 @@ pub enum StoreError {
     /// Nothing happened; trying again may help.
     #[error("the store cannot be reached: {0}")]
     Unavailable(String),
-    /// It may have happened or not. The caller must drop what it derived from it and read again.
+    /// It may have happened, or may still happen within a few seconds, or not. The caller commits the same batch under the
+    /// same id again (see [`Store`]: it is applied at most once), or drops what it derived from it, changes a fence of it,
+    /// and reads again. A store returns this only when it could not find out itself within its deadline.
     #[error("the outcome of a commit is unknown: {0}")]
     Unknown(String),
     /// The medium failed, an fsync for one: nothing that this process believes to be stored can be trusted. Exit.
@@ -55,7 +58,11 @@ impl StoreError {
 ///
 /// - **Order**: keys compare as bytes. Batches are serialisable; a batch committed after another's `commit` returned
 ///   sees and follows it.
-/// - **Atomicity**: a batch happens whole or not at all, and at most once.
+/// - **Atomicity**: a batch happens whole or not at all.
+/// - **At most once**: if a batch with this id was applied less than [`REMEMBERED`] ago, by whatever process, `commit`
+///   answers `Ok` and does nothing, without a look at the fences. So whoever got [`StoreError::Unknown`] may commit the very
+///   same batch again within that time, and knows: `Ok` means that it was applied once, `Fenced` that it was not and will
+///   never be. Another batch under an id that was used is [`StoreError::Broken`].
 /// - **Durability**: when `commit` returns `Ok`, the batch survives any crash and power loss.
 /// - **Visibility**: `get` and `scan` see only committed batches, and at least every batch whose `commit` returned
 ///   before they were called, in whatever process. One page of a scan is of one moment; two pages may not be.

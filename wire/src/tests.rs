@@ -18,7 +18,7 @@ struct Place {
 
 fn store() -> Place {
     let directory = tempfile::tempdir().unwrap();
-    let service = StoreService::new(Arc::new(MemoryStore::new()), ambient());
+    let service = StoreService::new(Arc::new(MemoryStore::new()));
     let served = Served::new(&identity(directory.path(), Role::Store), routes(service));
     Place { directory, served }
 }
@@ -110,7 +110,7 @@ async fn an_expired_certificate_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let past = Ambient { clock: Arc::new(Shifted { by: -400 * 24 * 3600 }), ..ambient() };
     let own = Identity::ensure(directory.path(), Role::Shard, &past).unwrap();
-    let service = StoreService::new(Arc::new(MemoryStore::new()), ambient());
+    let service = StoreService::new(Arc::new(MemoryStore::new()));
     let served = Served::new(&identity(directory.path(), Role::Store), routes(service));
     // To the shard's slow clock the server's certificate is of the future: that it accepts it is not what is tested.
     let place = Place { directory, served };

@@ -240,3 +240,25 @@ async fn a_failed_fsync_breaks_the_store_for_good() {
     let again = store.commit(batch(3, vec![], write())).await;
     assert!(matches!(again, Err(StoreError::Broken(_))), "a disk that failed once is not trusted again: {again:?}");
 }
+
+#[tokio::test]
+async fn ids_are_remembered_by_the_file_and_forgotten_in_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Embedded::open(directory.path()).unwrap();
+    let write = |value: &'static str| vec![Write::Put(Bytes::from_static(b"a"), Bytes::from_static(value.as_bytes()))];
+    store.commit(batch(1, vec![], write("1"))).await.unwrap();
+    store.commit(batch(2, vec![], write("2"))).await.unwrap();
+    drop(store);
+    let store = Embedded::open(directory.path()).unwrap();
+    store.commit(batch(1, vec![], write("1"))).await.unwrap();
+    let found = store.get(Bytes::from_static(b"a")).await.unwrap();
+    assert_eq!(found.as_deref(), Some(&b"2"[..]), "a batch of the process before was applied again");
+    store.commit(batch(3, vec![], write("3"))).await.unwrap();
+
+    // A minute later, by the committing thread's own clock, which no test turns: asked of the state itself.
+    let mut applied = prepare(&store.database).unwrap();
+    assert_eq!(applied.rows, 0..3);
+    assert_eq!(applied.recent.forget(Instant::now() + crate::REMEMBERED / 2), 0);
+    assert_eq!(applied.recent.forget(Instant::now() + crate::REMEMBERED * 2), 3);
+    assert!(applied.recent.answer(&batch(3, vec![], vec![]), 0).is_none());
+}

@@ -1,14 +1,12 @@
 //! A store that another process serves.
 
-use std::collections::VecDeque;
 use std::ops::Bound;
 use std::time::Duration;
 
-use ::store::{Batch, BatchId, Page, Store, StoreError};
+use ::store::{Batch, Page, REMEMBERED, Store, StoreError};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Response, Status};
@@ -17,17 +15,13 @@ use super::convert;
 use crate::proto::store as proto;
 use crate::{Connection, Link, MESSAGE_BYTES};
 
-/// At most so many batches are forgotten with one commit.
-pub(super) const FORGET: usize = 64;
-/// Batches to be forgotten that are remembered; what is beyond them the server drops by age.
-const REMEMBERED: usize = 4096;
 /// Between two attempts on a connection that did not break.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How a [`RemoteStore`] behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct RemoteOptions {
-    /// How long a call tries, over as many connections as that takes.
+    /// How long a call tries, over as many connections as that takes. At most half of [`::store::REMEMBERED`].
     pub patience: Duration,
     /// Calls at once; further ones wait.
     pub in_flight: usize,
@@ -44,8 +38,6 @@ pub struct RemoteStore {
     link: Link,
     options: RemoteOptions,
     room: Semaphore,
-    /// Answered at the first attempt, so that no second one lingers anywhere and nobody asks again.
-    forget: Mutex<VecDeque<BatchId>>,
 }
 
 /// How one attempt failed.
@@ -62,8 +54,9 @@ type Client = proto::store_client::StoreClient<Connection>;
 
 impl RemoteStore {
     /// A store behind that link.
-    pub fn new(link: Link, options: RemoteOptions) -> Self {
-        Self { link, options, room: Semaphore::new(options.in_flight), forget: Mutex::default() }
+    pub fn new(link: Link, mut options: RemoteOptions) -> Self {
+        options.patience = options.patience.min(REMEMBERED / 2);
+        Self { link, options, room: Semaphore::new(options.in_flight) }
     }
 
     async fn attempt<T, F>(&self, until: Instant, call: impl FnOnce(Client) -> F) -> Result<T, Failure>
@@ -108,58 +101,35 @@ impl RemoteStore {
         batch.check()?;
         let until = Instant::now() + self.options.patience;
         let _place = self.place(until).await?;
-        let id = batch.id;
-        let forget = self.to_forget();
-        let mut request = convert::commit(batch, false, &forget);
+        let request = convert::commit(batch);
         // Whether an attempt may have reached the server and its answer not us.
         let mut open = false;
-        let outcome = loop {
+        loop {
             let again = request.clone();
             let failure = match self.attempt(until, |mut client| async move { client.commit(again).await }).await {
-                Ok(proto::CommitResponse { refusal: None }) => break Ok(()),
+                Ok(proto::CommitResponse { refusal: None }) => return Ok(()),
                 Ok(proto::CommitResponse { refusal: Some(refusal) }) => match convert::error(refusal) {
                     // The server does not know, for its store did not: it can be asked again.
                     StoreError::Unknown(why) => Failure::Lost(why),
                     StoreError::Unavailable(why) if open => Failure::Unsent(why),
-                    error => break Err(error),
+                    error => return Err(error),
                 },
                 Err(failure) => failure,
             };
             let why = match failure {
-                Failure::Refused(why) if open => break Err(StoreError::Unknown(why)),
-                Failure::Refused(why) => break Err(StoreError::Unavailable(why)),
+                Failure::Refused(why) if open => return Err(StoreError::Unknown(why)),
+                Failure::Refused(why) => return Err(StoreError::Unavailable(why)),
                 Failure::Unsent(why) => why,
                 Failure::Lost(why) => {
                     open = true;
-                    request.again = true;
                     why
                 }
             };
             if Instant::now() >= until {
-                break Err(if open { StoreError::Unknown(why) } else { StoreError::Unavailable(why) });
+                return Err(if open { StoreError::Unknown(why) } else { StoreError::Unavailable(why) });
             }
             tokio::time::sleep(PAUSE).await;
-        };
-        if outcome.is_ok() && !open {
-            self.remember(std::iter::once(id));
-        } else if outcome.is_err() {
-            // They were not forgotten, or maybe not.
-            self.remember(forget.into_iter());
         }
-        outcome
-    }
-
-    fn to_forget(&self) -> Vec<BatchId> {
-        let mut queue = self.forget.lock();
-        let count = queue.len().min(FORGET);
-        queue.drain(..count).collect()
-    }
-
-    fn remember(&self, ids: impl Iterator<Item = BatchId>) {
-        let mut queue = self.forget.lock();
-        queue.extend(ids);
-        let over = queue.len().saturating_sub(REMEMBERED);
-        queue.drain(..over);
     }
 
     async fn place(&self, until: Instant) -> Result<tokio::sync::SemaphorePermit<'_>, StoreError> {

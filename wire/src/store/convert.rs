@@ -33,16 +33,7 @@ pub(super) fn error(refusal: proto::Refusal) -> StoreError {
     }
 }
 
-pub(super) fn id(id: BatchId) -> Bytes {
-    Bytes::copy_from_slice(&id.0.to_be_bytes())
-}
-
-pub(super) fn read_id(bytes: &[u8]) -> Result<BatchId, Status> {
-    let bytes = <[u8; 16]>::try_from(bytes).map_err(|_| Status::invalid_argument("a batch's id has 16 bytes"))?;
-    Ok(BatchId(u128::from_be_bytes(bytes)))
-}
-
-pub(super) fn commit(batch: Batch, again: bool, forget: &[BatchId]) -> proto::CommitRequest {
+pub(super) fn commit(batch: Batch) -> proto::CommitRequest {
     let fence = |fence: Fence| proto::Fence { key: fence.key, expected: fence.expected };
     let write = |write: Write| match write {
         Write::Put(key, value) => proto::Write { key, change: Some(Change::Put(value)) },
@@ -50,11 +41,9 @@ pub(super) fn commit(batch: Batch, again: bool, forget: &[BatchId]) -> proto::Co
         Write::DeleteRange(from, to) => proto::Write { key: from, change: Some(Change::DeleteBefore(to)) },
     };
     proto::CommitRequest {
-        id: id(batch.id),
+        id: Bytes::copy_from_slice(&batch.id.0.to_be_bytes()),
         fences: batch.fences.into_iter().map(fence).collect(),
         writes: batch.writes.into_iter().map(write).collect(),
-        again,
-        forget: forget.iter().copied().map(id).collect(),
     }
 }
 
@@ -66,8 +55,10 @@ pub(super) fn read_batch(request: proto::CommitRequest) -> Result<Batch, Status>
         Some(Change::DeleteBefore(to)) => Ok(Write::DeleteRange(write.key, to)),
         None => Err(Status::invalid_argument("a write of a kind that this version does not know")),
     };
+    let id =
+        <[u8; 16]>::try_from(&request.id[..]).map_err(|_| Status::invalid_argument("a batch's id has 16 bytes"))?;
     Ok(Batch {
-        id: read_id(&request.id)?,
+        id: BatchId(u128::from_be_bytes(id)),
         fences: fences.collect(),
         writes: request.writes.into_iter().map(write).collect::<Result<_, _>>()?,
     })
