@@ -4,7 +4,7 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = protox::compile(["store.proto"], ["proto"])?;
+    let files = protox::compile(["store.proto", "shard.proto", "membership.proto"], ["proto"])?;
     tonic_prost_build::configure().build_transport(false).bytes(".").compile_fds(files)?;
     Ok(())
 }

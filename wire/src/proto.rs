@@ -7,3 +7,13 @@
 pub mod store {
     tonic::include_proto!("shardplane.store.v1");
 }
+
+/// A shard's protocol.
+pub mod shard {
+    tonic::include_proto!("shardplane.shard.v1");
+}
+
+/// The slot map's protocol.
+pub mod membership {
+    tonic::include_proto!("shardplane.membership.v1");
+}
