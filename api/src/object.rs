@@ -4,6 +4,8 @@
 //! depend on the version that a client asks for, the rest does not, so a GET is head + tail, and a list is a
 //! concatenation of tails.
 
+mod parts;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;

@@ -154,18 +154,25 @@ fn shown(value: &Value) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status(Box<Parts>);
 
+/// All of a [`Status`], for whoever hands it to another process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Parts {
-    reason: Reason,
-    message: String,
-    group: String,
-    kind: String,
-    name: String,
-    uid: String,
-    causes: Vec<Cause>,
-    retry_after_seconds: u32,
-    /// metadata.continue
-    continuation: String,
+#[allow(missing_docs, reason = "the fields of metav1.Status and metav1.StatusDetails")]
+pub struct Parts {
+    pub reason: Reason,
+    pub message: String,
+    pub group: String,
+    pub kind: String,
+    pub name: String,
+    pub uid: String,
+    pub causes: Vec<Cause>,
+    pub retry_after_seconds: u32,
+    pub continuation: String,
+}
+
+impl From<Parts> for Status {
+    fn from(parts: Parts) -> Self {
+        Self(Box::new(parts))
+    }
 }
 
 impl Status {
@@ -310,6 +317,11 @@ impl Status {
     /// The HTTP status.
     pub fn code(&self) -> u16 {
         self.0.reason.code()
+    }
+
+    /// All of it.
+    pub fn parts(&self) -> &Parts {
+        &self.0
     }
 
     /// The machine-readable reason.

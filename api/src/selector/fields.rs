@@ -57,6 +57,28 @@ impl FieldSelector {
         })
     }
 
+    /// The selector as text that [`FieldSelector::parse`] reads as the same for that resource.
+    pub fn text(&self, resource: &Resource) -> String {
+        let mut text = String::new();
+        for term in &self.terms {
+            let label = match term.field {
+                Field::Name => "metadata.name",
+                Field::Namespace => "metadata.namespace",
+                Field::At(at) => resource.selectable[at].label,
+            };
+            text.push_str(if text.is_empty() { "" } else { "," });
+            text.push_str(label);
+            text.push_str(if term.equals { "=" } else { "!=" });
+            for c in term.value.chars() {
+                if matches!(c, '\\' | ',' | '=') {
+                    text.push('\\');
+                }
+                text.push(c);
+            }
+        }
+        text
+    }
+
     /// The value that metadata.name must equal, if it must.
     pub fn name(&self) -> Option<&str> {
         self.value_of(Field::Name)
@@ -192,6 +214,7 @@ mod tests {
             "status.phase!=Running",
         ] {
             assert!(parse(text).matches(&pod), "{text}");
+            assert_eq!(parse(&parse(text).text(&pods)), parse(text), "{text}");
         }
         for text in ["metadata.name!=a", "metadata.name=b", "spec.nodeName=", "metadata.name=a,metadata.name=b"] {
             assert!(!parse(text).matches(&pod), "{text}");
