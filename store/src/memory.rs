@@ -100,16 +100,16 @@ impl Store for MemoryStore {
     }
 
     fn scan(&self, from: Bound<Bytes>, to: Bytes, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
-        let mut page = Filling::new(limit);
+        let (mut filling, mut page) = (Filling::new(limit), Vec::new());
         if !is_empty(&from, &to) {
             for (key, value) in self.state.lock().pairs.range((from, Bound::Excluded(to))) {
-                if !page.takes(key.len() + value.len()) {
+                if !filling.takes(page.len(), key.len() + value.len()) {
                     break;
                 }
-                page.push(key.clone(), value.clone());
+                page.push((key.clone(), value.clone()));
             }
         }
-        ready(Ok(page.done())).boxed()
+        ready(Ok(filling.done(page))).boxed()
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>> {
