@@ -23,6 +23,8 @@ mod layout;
 pub mod memory;
 mod page;
 mod recent;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod url;
 
 pub use batch::{BATCH_BYTES, Batch, BatchId, Fence, KEY_BYTES, REMEMBERED, VALUE_BYTES, Write};

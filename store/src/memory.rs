@@ -38,7 +38,7 @@ impl MemoryStore {
         self.state.lock().pairs.clone()
     }
 
-    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+    pub(crate) fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         batch.check()?;
         let mut state = self.state.lock();
         let now = Instant::now();
