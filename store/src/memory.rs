@@ -125,4 +125,11 @@ mod tests {
     async fn keeps_the_contract() {
         crate::contract::run(|| Arc::new(MemoryStore::new())).await;
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn survives_every_fault() {
+        for seed in crate::contract::seeds(8) {
+            crate::contract::model::survives_every_fault(Arc::new(MemoryStore::new()), seed, 24).await;
+        }
+    }
 }
