@@ -90,7 +90,9 @@ impl Cluster {
 
     /// The same over a store that may hold something, as it is.
     pub(super) async fn bare(count: usize, store: FaultyStore, options: ShardOptions) -> Self {
-        Self::with(count, store, options, ambient(7)).await
+        // Another process over the same store draws other numbers: batch ids are unique for ever.
+        let ambient = ambient(7 + (store.commits() << 32));
+        Self::with(count, store, options, ambient).await
     }
 
     async fn with(count: usize, store: FaultyStore, options: ShardOptions, ambient: Ambient) -> Self {
