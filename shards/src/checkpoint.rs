@@ -145,6 +145,9 @@ pub(crate) async fn pass(shard: &Shard) -> Result<(), StoreError> {
 pub(crate) async fn trim(shard: &Shard, due: Vec<(LogId, Version)>) -> Result<(), StoreError> {
     let mut batch = Trim::new(shard);
     for (id, to) in due {
+        if !shard.owned().contains(id.0) {
+            continue;
+        }
         // Nothing that is still to be committed may be below a floor.
         let to = to.min(shard.sequencer.settled());
         while batch.add(id, to).await? {

@@ -9,15 +9,18 @@
 //! every earlier one by [`crate::service::ShardService::history`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use api::Version;
 use api::slot::{Slot, SlotSet};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use parking_lot::Mutex;
 use store::StoreError;
 
 use crate::claim::{self, SecureError};
 use crate::contents::{self, Loaded, Shelf};
 use crate::keys::Epoch;
+use crate::sequencer::Sequencer;
 use crate::service::ShardError;
 use crate::shard::{OpenError, Shard};
 
@@ -42,6 +45,9 @@ pub enum MoveError {
     /// They are another's, who is not fenced.
     #[error("slot {} belongs to a member that lives", .0.0)]
     Living(Slot),
+    /// Some of them are moving already.
+    #[error("some of the slots are moving already")]
+    Busy,
     /// Nobody knows whose they are. The shard does not serve them; [`Shard::adopt`] finds out.
     #[error("it is unknown whose the slots are: {0}")]
     Unknown(String),
@@ -75,20 +81,65 @@ impl From<SecureError> for MoveError {
     }
 }
 
+/// What the shard is doing about slots that are not at rest.
+#[derive(Default)]
+pub(crate) struct Moves {
+    /// Slots that are leaving or coming.
+    busy: Mutex<SlotSet>,
+    /// What was read of slots that are to come.
+    prefetched: Mutex<BTreeMap<Slot, Loaded>>,
+    /// Held while the tables and the set of owned slots change together.
+    turn: Mutex<()>,
+}
+
+impl Moves {
+    fn begin(&self, slots: &SlotSet) -> Result<Moving<'_>, MoveError> {
+        let mut busy = self.busy.lock();
+        if !busy.intersection(slots).is_empty() {
+            return Err(MoveError::Busy);
+        }
+        *busy = busy.union(slots);
+        Ok(Moving { moves: self, slots: slots.clone() })
+    }
+}
+
+/// Slots that are moving until this is dropped.
+struct Moving<'a> {
+    moves: &'a Moves,
+    slots: SlotSet,
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        let mut busy = self.moves.busy.lock();
+        *busy = busy.difference(&self.slots);
+    }
+}
+
+/// Slots that nothing is written to until this is dropped, or until they have left.
+struct Still<'a> {
+    sequencer: &'a Sequencer,
+    slots: &'a SlotSet,
+}
+
+impl Drop for Still<'_> {
+    fn drop(&mut self) {
+        self.sequencer.resume_writes(self.slots);
+    }
+}
+
 impl Shard {
-    /// Gives slots to another member. Requests for them are answered `NotOwner` from the moment that this is called.
+    /// Gives slots to another member. Writes to them are answered `NotOwner` from the moment that this is called. After an
+    /// error [`Shard::owned`] says whether they are still served.
     pub async fn release(&self, slots: &SlotSet, heir: Epoch) -> Result<Handed, MoveError> {
-        let _alone = self.prefetched.lock().await;
+        let _moving = self.moves.begin(slots)?;
         if !slots.difference(&self.owned()).is_empty() {
             return Err(MoveError::NotOwner);
         }
-        if let Err(error) = self.sequencer.stop_writes(slots).await {
-            self.sequencer.resume_writes(slots);
-            return Err(MoveError::Pending(error));
-        }
-        let (left, floor, watermarks) = self.sequencer.let_go(slots);
-        let tables = self.tables.iter().zip(watermarks);
-        let shelves: Vec<Shelf> = tables.map(|(table, watermark)| table.release(left.clone(), watermark)).collect();
+        let still = Still { sequencer: &self.sequencer, slots };
+        self.sequencer.stop_writes(slots).await.map_err(MoveError::Pending)?;
+        let (floor, shelves) = self.let_go(slots);
+        drop(still);
         let (store, ambient) = (&self.committer.store, &self.ambient);
         match claim::hand_over(store, ambient, self.epoch(), slots, heir, floor).await {
             Ok(()) => {
@@ -110,33 +161,44 @@ impl Shard {
         }
     }
 
+    /// Stops serving slots, and answers a floor above everything that was released for them, and what they held.
+    fn let_go(&self, slots: &SlotSet) -> (Version, Vec<Shelf>) {
+        let _turn = self.moves.turn.lock();
+        let (left, floor, watermarks) = self.sequencer.let_go(slots);
+        let tables = self.tables.iter().zip(watermarks);
+        let shelves = tables.map(|(table, watermark)| table.release(left.clone(), watermark)).collect();
+        (floor, shelves)
+    }
+
     /// Reads slots that are to come, while their owner still serves them.
     pub async fn prefetch(&self, slots: &SlotSet) -> Result<(), MoveError> {
         let wanted = slots.difference(&self.owned());
         let now = self.sequencer.now();
         let loaded = contents::load(&self.layout, &self.committer.store, &wanted, now).await?;
-        self.prefetched.lock().await.extend(loaded);
+        self.moves.prefetched.lock().extend(loaded);
         Ok(())
     }
 
     /// Forgets what was read of slots that do not come after all.
-    pub async fn forget(&self, slots: &SlotSet) {
-        self.prefetched.lock().await.retain(|slot, _| !slots.contains(*slot));
+    pub fn forget(&self, slots: &SlotSet) {
+        self.moves.prefetched.lock().retain(|slot, _| !slots.contains(*slot));
     }
 
     /// Serves slots that were handed to this shard, or that nobody owns: those of fenced members, and fresh ones. What it
-    /// serves already is left alone.
+    /// serves already is left alone. All or nothing.
     pub async fn adopt(&self, slots: &SlotSet) -> Result<(), MoveError> {
-        let mut prefetched = self.prefetched.lock().await;
         let slots = &slots.difference(&self.owned());
         if slots.is_empty() {
             return Ok(());
         }
+        let _moving = self.moves.begin(slots)?;
         let store = &self.committer.store;
         let floor = claim::secure(store, &self.ambient, self.epoch(), slots).await?;
         let now = self.sequencer.now();
-        let known: Vec<(Slot, Loaded)> =
-            slots.iter().filter_map(|slot| Some((slot, prefetched.remove(&slot)?))).collect();
+        let known: Vec<(Slot, Loaded)> = {
+            let mut prefetched = self.moves.prefetched.lock();
+            slots.iter().filter_map(|slot| Some((slot, prefetched.remove(&slot)?))).collect()
+        };
         let caught_up = stream::iter(known.into_iter().map(|(slot, mut loaded)| async move {
             let complete = contents::catch_up(&self.layout, store, slot, &mut loaded, now).await?;
             Ok::<_, OpenError>(complete.then_some((slot, loaded)))
@@ -145,9 +207,9 @@ impl Shard {
         let mut loaded: BTreeMap<Slot, Loaded> = caught_up.into_iter().flatten().collect();
         let missing: SlotSet = slots.iter().filter(|slot| !loaded.contains_key(slot)).collect();
         loaded.extend(contents::load(&self.layout, store, &missing, now).await?);
-        let watermarks = self.sequencer.rise(floor).await.map_err(MoveError::Pending)?;
+        // Above, not at: so that nothing that this shard says has a version at which the former owner said something.
+        let watermarks = self.sequencer.rise(Version(floor.0 + 1)).await.map_err(MoveError::Pending)?;
         self.take_in(loaded, slots, &watermarks, now);
-        drop(prefetched);
         Ok(())
     }
 
@@ -159,6 +221,7 @@ impl Shard {
         watermarks: &[Version],
         now: Version,
     ) {
+        self.committer.logs.remove(slots);
         for (slot, loaded) in &loaded {
             self.committer.logs.insert(*slot, &loaded.logs);
             self.recent().note(loaded.requests.iter().copied());
@@ -167,7 +230,8 @@ impl Shard {
     }
 
     fn shelve(&self, shelves: Vec<Shelf>, slots: &SlotSet, watermarks: &[Version], now: Version) {
-        let all = std::sync::Arc::new(self.owned().union(slots));
+        let _turn = self.moves.turn.lock();
+        let all = Arc::new(self.owned().union(slots));
         for ((table, shelf), watermark) in self.tables.iter().zip(shelves).zip(watermarks) {
             table.adopt(shelf, all.clone(), *watermark, now);
         }

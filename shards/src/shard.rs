@@ -1,6 +1,5 @@
 //! One shard: the slots it owns, what it keeps of them, and its answers.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -23,11 +22,12 @@ use crate::checkpoint::Logs;
 use crate::claim::{self, Taken};
 use crate::clock::HybridClock;
 use crate::commit::{Committer, Health};
-use crate::contents::{self, Layout, Loaded};
+use crate::contents::{self, Layout};
 use crate::follow::Followed;
 use crate::keys::{Class, Epoch};
 use crate::lease::Lease;
 use crate::metrics::{Metrics, ShardMetrics};
+use crate::moves::Moves;
 use crate::recent::Recent;
 use crate::sequencer::{Sequencer, TableId};
 use crate::service::{
@@ -148,8 +148,7 @@ pub struct Shard {
     pub(crate) tables: Arc<[Table]>,
     pub(crate) sequencer: Arc<Sequencer>,
     pub(crate) committer: Committer,
-    /// Held while slots come or go: what was read of slots that are to come.
-    pub(crate) prefetched: tokio::sync::Mutex<BTreeMap<Slot, Loaded>>,
+    pub(crate) moves: Moves,
     recent: Recent,
     lease: Arc<Lease>,
     /// Holds this shard as well: given up at the end of [`Shard::run`], so that the store is closed.
@@ -213,7 +212,7 @@ impl Shard {
             layout,
             tables,
             committer,
-            prefetched: tokio::sync::Mutex::default(),
+            moves: Moves::default(),
             lease,
             topology: RwLock::default(),
             this: this.clone(),
@@ -260,7 +259,7 @@ impl Shard {
         self.topology.write().take();
     }
 
-    fn handle(&self) -> Arc<Self> {
+    pub(crate) fn handle(&self) -> Arc<Self> {
         self.this.upgrade().expect("somebody calls a method, so it is alive")
     }
 
