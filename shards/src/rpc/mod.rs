@@ -6,8 +6,8 @@
 //! is [`Lost`](crate::service::ShardError::Lost), what was not is
 //! [`Unreachable`](crate::service::ShardError::Unreachable).
 
-mod convert;
 pub mod client;
+mod convert;
 pub mod server;
 
 /// Calls that wait for their replies, between two processes.

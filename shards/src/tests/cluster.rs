@@ -16,6 +16,7 @@ use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
 
 use super::faulty::FaultyStore;
+use super::wire::Wire;
 use crate::bootstrap::Bootstrap;
 use crate::service::*;
 use crate::topology::{Topology, owner_of};
@@ -65,7 +66,11 @@ pub(super) fn seeds(count: u64) -> Vec<u64> {
     }
 }
 
-pub(super) struct Cluster {
+/// Shards that are called as functions.
+pub(super) type Cluster = Wired<false>;
+
+/// Shards that are called as functions or, where `WIRE` says so, over the wire.
+pub(super) struct Wired<const WIRE: bool> {
     pub(super) store: FaultyStore,
     pub(super) registry: Arc<Registry>,
     pub(super) ambient: Ambient,
@@ -74,13 +79,14 @@ pub(super) struct Cluster {
     stop: CancellationToken,
     running: Vec<tokio::task::JoinHandle<()>>,
     options: ShardOptions,
+    _wires: Vec<Wire>,
 }
 
 pub(super) fn ambient(seed: u64) -> Ambient {
     Ambient { clock: Arc::new(TokioClock(tokio::time::Instant::now())), entropy: Arc::new(Seeded::new(seed)) }
 }
 
-impl Cluster {
+impl<const WIRE: bool> Wired<WIRE> {
     /// `count` shards over an empty store, with what every cluster has.
     pub(super) async fn start(count: usize) -> Self {
         let mut cluster = Self::bare(count, FaultyStore::default(), ShardOptions::default()).await;
@@ -101,7 +107,12 @@ impl Cluster {
             let config = config(ordinal as u16, slots, &store, &registry, &ambient, &options);
             shards.push(Shard::open(config).await.expect("the store is fine"));
         }
-        let services = shards.iter().map(|shard| shard.clone() as Arc<dyn ShardService>).collect();
+        let mut services: Vec<_> = shards.iter().map(|shard| shard.clone() as Arc<dyn ShardService>).collect();
+        let mut wires = Vec::new();
+        if WIRE {
+            wires.extend(services.iter().map(|service| Wire::new(service.clone(), &registry, &ambient)));
+            services = wires.iter().map(|wire| wire.remote.clone() as Arc<dyn ShardService>).collect();
+        }
         let topology = Topology::fixed(services);
         let stop = CancellationToken::new();
         let mut running = Vec::new();
@@ -110,7 +121,7 @@ impl Cluster {
             let (shard, stop) = (shard.clone(), stop.clone());
             running.push(tokio::spawn(async move { shard.run(stop).await }));
         }
-        Self { store, registry, ambient, topology, shards, stop, running, options }
+        Self { store, registry, ambient, topology, shards, stop, running, options, _wires: wires }
     }
 
     pub(super) async fn bootstrap(&mut self) {

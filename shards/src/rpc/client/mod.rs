@@ -7,9 +7,9 @@ mod streams;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::Version;
 use api::ambient::Ambient;
 use api::resource::{Registry, ResourceId};
-use api::Version;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;

@@ -12,9 +12,7 @@ pub(in crate::rpc) fn answer(answer: Answer) -> proto::Answer {
     use proto::answer::Outcome as Said;
     let outcome = match answer.outcome {
         Outcome::Object(it) => Said::Object(object(&it)),
-        Outcome::Document(document) => {
-            Said::Document(serde_json::to_vec(&*document).expect("a value is JSON").into())
-        }
+        Outcome::Document(document) => Said::Document(serde_json::to_vec(&*document).expect("a value is JSON").into()),
     };
     proto::Answer { code: answer.code.into(), outcome: Some(outcome), warnings: answer.warnings }
 }

@@ -51,12 +51,7 @@ pub(in crate::rpc) fn read_execute(registry: &Registry, said: proto::Execute) ->
 
 fn user(user: &UserInfo) -> proto::User {
     let extra = user.extra.iter().map(|(key, values)| proto::Extra { key: key.clone(), values: values.clone() });
-    proto::User {
-        name: user.name.clone(),
-        uid: user.uid.clone(),
-        groups: user.groups.clone(),
-        extra: extra.collect(),
-    }
+    proto::User { name: user.name.clone(), uid: user.uid.clone(), groups: user.groups.clone(), extra: extra.collect() }
 }
 
 fn read_user(said: proto::User) -> UserInfo {

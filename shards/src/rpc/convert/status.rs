@@ -36,11 +36,8 @@ pub(in crate::rpc) fn read_failure(said: proto::Failure) -> ShardError {
 
 fn status(status: &Status) -> proto::Status {
     let Parts { reason, message, group, kind, name, uid, causes, retry_after_seconds } = status.parts().clone();
-    let cause = |cause: Cause| proto::Cause {
-        reason: cause.reason.to_owned(),
-        message: cause.message,
-        field: cause.field,
-    };
+    let cause =
+        |cause: Cause| proto::Cause { reason: cause.reason.to_owned(), message: cause.message, field: cause.field };
     proto::Status {
         reason: format!("{reason:?}"),
         message,

@@ -63,11 +63,7 @@ fn selector(registry: &Registry, request: &ListRequest) -> proto::Selector {
     }
 }
 
-fn read_selector(
-    registry: &Registry,
-    resource: api::ResourceId,
-    said: proto::Selector,
-) -> Result<Selector, Misread> {
+fn read_selector(registry: &Registry, resource: api::ResourceId, said: proto::Selector) -> Result<Selector, Misread> {
     let labels = match said.nothing {
         true => LabelSelector::nothing(),
         false => LabelSelector::parse(&said.labels).map_err(Misread)?,
