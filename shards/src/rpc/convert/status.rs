@@ -35,7 +35,8 @@ pub(in crate::rpc) fn read_failure(said: proto::Failure) -> ShardError {
 }
 
 fn status(status: &Status) -> proto::Status {
-    let Parts { reason, message, group, kind, name, uid, causes, retry_after_seconds } = status.parts().clone();
+    let Parts { reason, message, group, kind, name, uid, causes, retry_after_seconds, continuation } =
+        status.parts().clone();
     let cause =
         |cause: Cause| proto::Cause { reason: cause.reason.to_owned(), message: cause.message, field: cause.field };
     proto::Status {
@@ -47,6 +48,7 @@ fn status(status: &Status) -> proto::Status {
         uid,
         causes: causes.into_iter().map(cause).collect(),
         retry_after_seconds,
+        continuation,
     }
 }
 
@@ -61,6 +63,7 @@ fn read_status(said: proto::Status) -> Result<Status, Misread> {
         uid: said.uid,
         causes: said.causes.into_iter().map(cause).collect(),
         retry_after_seconds: said.retry_after_seconds,
+        continuation: said.continuation,
     }))
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use api::resource::Registry;
-use api::selector::{FieldSelector, LabelSelector, Selector};
+use api::selector::{FieldSelector, LabelSelector, Selector, ShardSelector};
 use api::{Object, Version};
 use bytes::Bytes;
 use wire::proto::shard as proto;
@@ -54,12 +54,12 @@ pub(in crate::rpc) fn read_list(registry: &Registry, said: proto::ListRequest) -
 }
 
 fn selector(registry: &Registry, request: &ListRequest) -> proto::Selector {
-    let Selector { labels, fields } = &*request.selector;
+    let Selector { labels, fields, shard } = &*request.selector;
     proto::Selector {
         labels: labels.to_string(),
         nothing: labels.is_nothing(),
         fields: fields.text(registry.get(request.resource)),
-        shard: String::new(),
+        shard: shard.to_string(),
     }
 }
 
@@ -69,7 +69,8 @@ fn read_selector(registry: &Registry, resource: api::ResourceId, said: proto::Se
         false => LabelSelector::parse(&said.labels).map_err(Misread)?,
     };
     let fields = FieldSelector::parse(&said.fields, registry.get(resource)).map_err(Misread)?;
-    Ok(Selector { labels, fields })
+    let shard = ShardSelector::parse(&said.shard).map_err(Misread)?;
+    Ok(Selector { labels, fields, shard })
 }
 
 pub(in crate::rpc) fn subscribe(registry: &Registry, request: SubscribeRequest) -> proto::SubscribeRequest {
