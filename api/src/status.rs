@@ -166,6 +166,7 @@ pub struct Parts {
     pub uid: String,
     pub causes: Vec<Cause>,
     pub retry_after_seconds: u32,
+    /// metadata.continue
     pub continuation: String,
 }
 

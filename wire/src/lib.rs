@@ -24,7 +24,7 @@ mod tests;
 mod tls;
 
 pub use connection::{ConnectError, Connection};
-pub use link::Link;
+pub use link::{Followed, Link};
 pub use net::{Accept, BoxedIo, Dial, Io, Tcp};
 pub use pki::{Distrust, Identity, Role};
 

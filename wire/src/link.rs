@@ -97,12 +97,31 @@ impl Link {
         }
     }
 
-    /// Ends when the state changes: up, down, or another reason for being down.
-    pub async fn changed(&self) {
-        let mut state = self.0.state.clone();
-        state.mark_unchanged();
-        // The keeper lives as long as this link, so a closed channel means that the runtime ends.
-        let _ = state.changed().await;
+    /// What becomes of the link from now on.
+    pub fn follow(&self) -> Followed {
+        Followed { state: self.0.state.clone(), fresh: true }
+    }
+}
+
+/// A link's connections, one after the other, and the failures between them.
+pub struct Followed {
+    state: watch::Receiver<State>,
+    fresh: bool,
+}
+
+impl Followed {
+    /// The connection or failure that there is, at the first call; after that the next one. Ends never once the link is gone.
+    pub async fn next(&mut self) -> Result<Connection, ConnectError> {
+        loop {
+            if !std::mem::take(&mut self.fresh) && self.state.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+            match &*self.state.borrow_and_update() {
+                State::Up(connection) if !connection.is_closed() => return Ok(connection.clone()),
+                State::Down(error) => return Err(error.clone()),
+                State::Up(_) | State::Trying => {}
+            }
+        }
     }
 }
 

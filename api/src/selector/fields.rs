@@ -214,8 +214,9 @@ mod tests {
             "status.phase!=Running",
         ] {
             assert!(parse(text).matches(&pod), "{text}");
-            assert_eq!(parse(&parse(text).text(&pods)), parse(text), "{text}");
         }
+        let all = FieldSelector::parse("metadata.name!=a,spec.nodeName=n\\=1\\,\\\\", &pods).unwrap();
+        assert_eq!(FieldSelector::parse(&all.text(&pods), &pods).unwrap(), all);
         for text in ["metadata.name!=a", "metadata.name=b", "spec.nodeName=", "metadata.name=a,metadata.name=b"] {
             assert!(!parse(text).matches(&pod), "{text}");
         }
