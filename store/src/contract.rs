@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a suite of checks: an unexpected error is a failure")]
 
 mod big;
+pub mod endurance;
 mod identity;
 mod limits;
 pub mod model;
@@ -17,6 +18,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::{Batch, BatchId, Fence, Page, SharedStore, Store, StoreError, Write};
+
+/// How many stores [`run`] asks for.
+pub const STORES: usize = 17;
 
 /// Runs the whole suite; panics at the first broken promise.
 pub async fn run<S: Store>(make: impl Fn() -> Arc<S>) {

@@ -165,6 +165,7 @@ impl FoundationDb {
             generation: AtomicU64::new(0),
         };
         let header = cluster.within(options.deadline, cluster.header_or_new()).await;
+        network::stop_before_exit().map_err(ConnectError::Library)?;
         let header = header.map_err(|error| match error {
             StoreError::Broken(found) => ConnectError::Format { path: path.clone(), prefix: shown, found },
             error => {
@@ -182,6 +183,8 @@ impl FoundationDb {
 impl Drop for FoundationDb {
     fn drop(&mut self) {
         self.forgetting.abort();
+        // It was registered before: this only moves it to the front.
+        let _ = network::stop_before_exit();
     }
 }
 

@@ -26,7 +26,7 @@ use crate::recent::is_the_same;
 use crate::{Batch, Fence, StoreError, Write};
 
 /// What an attempt found before it wrote anything.
-enum Found {
+pub(super) enum Found {
     /// The batch was applied before, or its id belongs to another: the answer.
     Applied(Result<(), StoreError>),
     /// Everything is in the transaction: it may be committed.
@@ -65,7 +65,12 @@ impl Cluster {
         }
     }
 
-    async fn prepare(&self, transaction: &Transaction, batch: &Batch, fingerprint: u64) -> Result<Found, Failure> {
+    pub(super) async fn prepare(
+        &self,
+        transaction: &Transaction,
+        batch: &Batch,
+        fingerprint: u64,
+    ) -> Result<Found, Failure> {
         let guess = self.generation.load(Ordering::Relaxed);
         let fences = batch.fences.iter().map(|fence| self.holds(transaction, fence));
         let (generation, found, fences) = {

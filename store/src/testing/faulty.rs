@@ -365,18 +365,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn chance_follows_the_seed_and_forges_no_fence() {
-        let rates = Rates {
+    async fn writers_count_exactly_through_all_of_it() {
+        for seed in crate::contract::seeds(8) {
+            let store = FaultyStore::new(Arc::new(MemoryStore::new()), seed);
+            store.set_rates(rates());
+            let counted = crate::contract::endurance::counts_exactly(Arc::new(store.clone()), seed, 6, 20).await;
+            assert!(counted.unknown > 20 && counted.unavailable > 20, "seed {seed}: {counted:?}");
+        }
+    }
+
+    fn rates() -> Rates {
+        Rates {
             unavailable: 0.1,
             unknown_applied: 0.1,
             unknown_not_applied: 0.1,
             unknown_applied_later: 0.1,
             delayed: 0.3,
             delay: Duration::from_millis(10),
-        };
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn chance_follows_the_seed_and_forges_no_fence() {
         let run = async |seed| {
             let store = FaultyStore::new(Arc::new(MemoryStore::new()), seed);
-            store.set_rates(rates);
+            store.set_rates(rates());
             let absent = Fence { key: key("never"), expected: None };
             let mut answers = Vec::new();
             for id in 0..200 {
