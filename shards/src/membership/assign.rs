@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::slot::{SLOTS, Slot, SlotSet, rendezvous};
+use api::slot::{Slot, SlotSet, rendezvous};
 
 use super::directory::Directory;
 use super::records::Pin;
@@ -18,11 +18,11 @@ pub struct Targets(Vec<Option<u16>>);
 impl Targets {
     /// By what the directory says.
     pub fn of(directory: &Directory) -> Self {
-        Self::over(&directory.eligible(), &directory.pins)
+        Self::over(&directory.eligible(), &directory.pins, directory.slots())
     }
 
     /// Over those members. A pin to one that is not among them does not count.
-    pub fn over(members: &BTreeSet<u16>, pins: &BTreeMap<Slot, Pin>) -> Self {
+    pub(crate) fn over(members: &BTreeSet<u16>, pins: &BTreeMap<Slot, Pin>, slots: impl Iterator<Item = Slot>) -> Self {
         let pins: BTreeMap<Slot, &Pin> =
             pins.iter().filter(|(_, pin)| members.contains(&pin.to)).map(|(slot, pin)| (*slot, pin)).collect();
         let alone: BTreeSet<u16> = pins.values().filter(|pin| pin.alone).map(|pin| pin.to).collect();
@@ -35,7 +35,7 @@ impl Targets {
             Some(pin) => Some(pin.to),
             None => rendezvous(u64::from(slot.0), &names).map(|name| name.ordinal),
         };
-        Self((0..SLOTS).map(Slot).map(target).collect())
+        Self(slots.map(target).collect())
     }
 
     /// Where that slot should be; `None` when nobody may be given slots.
@@ -43,9 +43,14 @@ impl Targets {
         self.0.get(usize::from(slot.0)).copied().flatten()
     }
 
+    /// Every slot and where it should be.
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, Option<u16>)> + '_ {
+        (0..).map(Slot).zip(self.0.iter().copied())
+    }
+
     /// What should be at that member.
     pub fn at(&self, ordinal: u16) -> SlotSet {
-        (0..SLOTS).map(Slot).filter(|slot| self.of_slot(*slot) == Some(ordinal)).collect()
+        self.iter().filter(|(_, target)| *target == Some(ordinal)).map(|(slot, _)| slot).collect()
     }
 }
 
@@ -69,6 +74,7 @@ impl AsRef<str> for Name {
 
 #[cfg(test)]
 mod tests {
+    use api::slot::SLOTS;
     use smol_str::SmolStr;
 
     use super::*;
@@ -77,8 +83,12 @@ mod tests {
         ordinals.into_iter().collect()
     }
 
+    fn pinned(members: &BTreeSet<u16>, pins: &BTreeMap<Slot, Pin>) -> Targets {
+        Targets::over(members, pins, (0..SLOTS).map(Slot))
+    }
+
     fn over(members: &BTreeSet<u16>) -> Targets {
-        Targets::over(members, &BTreeMap::new())
+        pinned(members, &BTreeMap::new())
     }
 
     #[test]
@@ -114,15 +124,15 @@ mod tests {
     fn pins_count_while_their_member_lives() {
         let pin = |to, alone| Pin { to, namespace: SmolStr::default(), alone };
         let pins = BTreeMap::from([(Slot(5), pin(2, false)), (Slot(6), pin(9, false))]);
-        let targets = Targets::over(&members(0..3), &pins);
+        let targets = pinned(&members(0..3), &pins);
         assert_eq!(targets.of_slot(Slot(5)), Some(2));
         let plain = over(&members(0..3));
         assert!((0..SLOTS).map(Slot).all(|slot| slot == Slot(5) || targets.of_slot(slot) == plain.of_slot(slot)));
 
         let pins = BTreeMap::from([(Slot(5), pin(2, true)), (Slot(6), pin(2, false))]);
-        let targets = Targets::over(&members(0..3), &pins);
+        let targets = pinned(&members(0..3), &pins);
         assert_eq!(targets.at(2).to_string(), "5-6", "it owns what is pinned to it and nothing else");
-        assert_eq!(Targets::over(&members([2]), &pins).at(2).len(), usize::from(SLOTS), "unless there is nobody else");
-        assert_eq!(Targets::over(&members(0..2), &pins), over(&members(0..2)), "its pins go with it");
+        assert_eq!(pinned(&members([2]), &pins).at(2).len(), usize::from(SLOTS), "unless there is nobody else");
+        assert_eq!(pinned(&members(0..2), &pins), over(&members(0..2)), "its pins go with it");
     }
 }

@@ -73,8 +73,13 @@ pub struct Directory {
 impl Directory {
     /// Reads it all.
     pub async fn read(store: &dyn Store) -> Result<Self, StoreError> {
+        Self::read_of(store, SLOTS).await
+    }
+
+    /// Reads it as if there were only that many slots.
+    pub(crate) async fn read_of(store: &dyn Store, slots: u16) -> Result<Self, StoreError> {
         for _ in 0..TRIES {
-            let mut directory = Self::empty();
+            let mut directory = Self::empty(slots);
             let from = keys::slot_owner(Slot(0));
             let mut page = directory.add_page(store, Bound::Included(from)).await?;
             if !page.more {
@@ -92,8 +97,8 @@ impl Directory {
         Err(StoreError::Unavailable("the directory of members changes faster than it can be read".to_owned()))
     }
 
-    pub(crate) fn empty() -> Self {
-        let owners = vec![None; usize::from(SLOTS)];
+    pub(crate) fn empty(slots: u16) -> Self {
+        let owners = vec![None; usize::from(slots)];
         Self { pulse: Pulse::default(), pins: BTreeMap::new(), ordinals: BTreeMap::new(), owners }
     }
 
@@ -142,7 +147,12 @@ impl Directory {
 
     /// What a member owns by the records.
     pub fn owned_by(&self, ordinal: u16) -> SlotSet {
-        (0..SLOTS).map(Slot).filter(|slot| self.owner(*slot) == Some(ordinal)).collect()
+        self.slots().filter(|slot| self.owner(*slot) == Some(ordinal)).collect()
+    }
+
+    /// All of them.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
+        (0..self.owners.len() as u16).map(Slot)
     }
 
     /// Members that may be given slots.

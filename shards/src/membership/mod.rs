@@ -16,23 +16,34 @@
 use std::time::Duration;
 
 pub mod assign;
-pub(crate) mod claim;
 pub mod directory;
 pub mod fence;
-pub mod leave;
 pub mod observer;
+pub mod peer;
 pub mod pins;
 pub mod records;
 pub mod register;
 pub mod renew;
+pub mod roster;
 
 mod batch;
+pub(crate) mod claim;
+pub(crate) mod holder;
+mod jobs;
+mod member;
+mod plan;
+mod run;
+mod skew;
 #[cfg(test)]
 mod tests;
 
 pub use directory::Directory;
+pub(crate) use member::MemberConfig;
+pub use member::{Departure, Ended, Member};
+pub use peer::{LocalPeers, Peer, PeerError, Peers};
 pub use records::{Lease, Pin, Standing};
 pub use register::{Identity, JoinError, Registration, register};
+pub use roster::{MapSource, Mapping, Roster, RosterMember, Services};
 
 /// How often things are done, and how long one waits for others.
 ///

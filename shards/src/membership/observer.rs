@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::Timing;
 use super::directory::{HeldLease, Pulse};
 
@@ -19,7 +17,6 @@ pub struct Observer {
 }
 
 struct Seen {
-    raw: Bytes,
     held: HeldLease,
     since: Duration,
 }
@@ -37,13 +34,18 @@ impl Observer {
         self.seen.retain(|ordinal, _| pulse.leases.contains_key(ordinal));
         for (ordinal, held) in &pulse.leases {
             match self.seen.get_mut(ordinal) {
-                Some(seen) if seen.raw == held.raw && !blind => {}
+                Some(seen) if seen.held == *held && !blind => {}
                 _ => {
-                    let seen = Seen { raw: held.raw.clone(), held: held.clone(), since: now };
+                    let seen = Seen { held: held.clone(), since: now };
                     self.seen.insert(*ordinal, seen);
                 }
             }
         }
+    }
+
+    /// The lease of a member as it was seen last.
+    pub fn seen(&self, ordinal: u16) -> Option<&HeldLease> {
+        self.seen.get(&ordinal).map(|seen| &seen.held)
     }
 
     /// Whether the member was silent for the TTL.

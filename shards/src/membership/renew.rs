@@ -44,7 +44,13 @@ impl Holding {
 
     /// Renews it, and says what the member is up to. `Fenced`: it is another's, or nobody's, and this member is dead. After
     /// any other error it may be tried again.
-    pub async fn renew(&mut self, store: &dyn Store, ambient: &Ambient, standing: Standing) -> Result<(), StoreError> {
+    pub async fn renew(
+        &mut self,
+        store: &dyn Store,
+        ambient: &Ambient,
+        timing: &Timing,
+        standing: Standing,
+    ) -> Result<(), StoreError> {
         let began = ambient.clock.boot();
         self.tried += 1;
         let clock = ambient.clock.wall_micros();
@@ -55,7 +61,12 @@ impl Holding {
         let mut change = if loud { Change::new(ambient) } else { Change::silent(ambient) };
         change.fence(records::lease(self.ordinal), Some(self.held.raw.clone()));
         change.put(records::lease(self.ordinal), next.raw.clone());
-        match change.commit(store).await {
+        // One that takes so long is as good as lost: the next one may be faster.
+        let outcome = match tokio::time::timeout(timing.ttl / 2, change.commit(store)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(StoreError::Unknown("the store did not answer a renewal".to_owned())),
+        };
+        match outcome {
             Ok(()) => {
                 self.settled(next, began);
                 Ok(())
@@ -89,9 +100,5 @@ impl Holding {
         self.held = held;
         self.renewed = began;
         self.unsettled = None;
-    }
-
-    pub(super) fn held(&self) -> &HeldLease {
-        &self.held
     }
 }

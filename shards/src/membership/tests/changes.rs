@@ -12,7 +12,6 @@ use crate::keys;
 use crate::membership::claim::claim;
 use crate::membership::directory::{Directory, HeldLease, Pulse};
 use crate::membership::fence::fence;
-use crate::membership::leave::leave;
 use crate::membership::pins::pin;
 use crate::membership::records;
 use crate::membership::renew::Holding;
@@ -44,8 +43,8 @@ async fn without_a_number_one_gets_the_lowest_that_is_free() {
     for expected in 0..3 {
         assert_eq!(join(&store, None).await.ordinal, expected);
     }
-    let one = Holding::new(&join(&store, 7).await);
-    leave(&store, &process(), 7, &one).await.unwrap();
+    join(&store, 7).await;
+    fence(&store, &process(), 7, Some(&lease(&store, 7).await)).await.unwrap();
     fence(&store, &process(), 1, Some(&lease(&store, 1).await)).await.unwrap();
     assert_eq!(join(&store, None).await.ordinal, 1);
     assert_eq!(join(&store, None).await.ordinal, 3);
@@ -60,7 +59,7 @@ async fn two_with_one_identity_are_refused_and_a_dead_one_is_replaced() {
     let mut holding = Holding::new(&join(&store, 3).await);
     let renewing = async {
         for _ in 0..10 {
-            holding.renew(&store, &first, Standing::Serving).await.unwrap();
+            holding.renew(&store, &first, &Timing::default(), Standing::Serving).await.unwrap();
             tokio::time::sleep(timing.renew).await;
         }
     };
@@ -75,9 +74,9 @@ async fn two_with_one_identity_are_refused_and_a_dead_one_is_replaced() {
     let began = tokio::time::Instant::now();
     let replaced = register(&store, &second, &timing, &same).await.unwrap();
     assert!(began.elapsed() >= timing.ttl && began.elapsed() < timing.ttl * 2, "{:?}", began.elapsed());
-    let outcome = holding.renew(&store, &first, Standing::Serving).await;
+    let outcome = holding.renew(&store, &first, &Timing::default(), Standing::Serving).await;
     assert!(matches!(outcome, Err(StoreError::Fenced { .. })), "{outcome:?}");
-    Holding::new(&replaced).renew(&store, &second, Standing::Serving).await.unwrap();
+    Holding::new(&replaced).renew(&store, &second, &Timing::default(), Standing::Serving).await.unwrap();
 
     // Where nobody else can have the store open, a lease that is found says nothing.
     let began = tokio::time::Instant::now();
@@ -100,17 +99,17 @@ async fn a_sign_of_life_beats_a_fence() {
     let (store, first) = (MemoryStore::new(), process());
     let mut holding = Holding::new(&join(&store, 0).await);
     let seen = lease(&store, 0).await;
-    holding.renew(&store, &first, Standing::Serving).await.unwrap();
+    holding.renew(&store, &first, &Timing::default(), Standing::Serving).await.unwrap();
     let outcome = fence(&store, &process(), 0, Some(&seen)).await;
     assert!(matches!(outcome, Err(StoreError::Fenced { .. })), "{outcome:?}");
-    holding.renew(&store, &first, Standing::Serving).await.unwrap();
+    holding.renew(&store, &first, &Timing::default(), Standing::Serving).await.unwrap();
 
     let seen = lease(&store, 0).await;
     let before = Directory::read(&store).await.unwrap();
     fence(&store, &process(), 0, Some(&seen)).await.unwrap();
     let again = fence(&store, &process(), 0, Some(&seen)).await;
     assert!(matches!(again, Err(StoreError::Fenced { .. })), "two who see it dead fence it once: {again:?}");
-    let late = holding.renew(&store, &first, Standing::Serving).await;
+    let late = holding.renew(&store, &first, &Timing::default(), Standing::Serving).await;
     assert!(matches!(late, Err(StoreError::Fenced { .. })), "{late:?}");
     let after = Directory::read(&store).await.unwrap();
     assert!(after.ordinals[&0].count > before.ordinals[&0].count && after.pulse.leases.is_empty());
@@ -127,7 +126,7 @@ async fn a_renewal_of_unknown_outcome_counts_from_its_start() {
     let first_try = ambient.clock.boot();
     let before = holding.valid_until(&timing);
     for _ in 0..4 {
-        let outcome = holding.renew(&*link, &ambient, Standing::Serving).await;
+        let outcome = holding.renew(&*link, &ambient, &Timing::default(), Standing::Serving).await;
         assert!(matches!(outcome, Err(StoreError::Unknown(_))), "{outcome:?}");
         assert_eq!(holding.valid_until(&timing), before);
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -135,11 +134,11 @@ async fn a_renewal_of_unknown_outcome_counts_from_its_start() {
     // Whatever of it happens later has happened by now.
     tokio::time::sleep(Duration::from_secs(3)).await;
     link.unknown.store(0, std::sync::atomic::Ordering::Relaxed);
-    holding.renew(&*link, &ambient, Standing::Serving).await.unwrap();
+    holding.renew(&*link, &ambient, &Timing::default(), Standing::Serving).await.unwrap();
     let counted = holding.valid_until(&timing) - (timing.ttl - timing.margin);
     assert!(counted == first_try || counted == ambient.clock.boot());
     assert_eq!(holding.lease(), &lease(&store, 0).await.lease);
-    holding.renew(&*link, &ambient, Standing::Serving).await.unwrap();
+    holding.renew(&*link, &ambient, &Timing::default(), Standing::Serving).await.unwrap();
     assert_eq!(holding.valid_until(&timing), ambient.clock.boot() + timing.ttl - timing.margin);
 }
 
@@ -150,9 +149,9 @@ async fn renewals_are_silent_and_everything_else_is_not() {
     let registration = join(&store, 0).await;
     let mut holding = Holding::new(&registration);
     generations.push(Pulse::read(&store).await.unwrap().generation);
-    holding.renew(&store, &ambient, Standing::Serving).await.unwrap();
+    holding.renew(&store, &ambient, &Timing::default(), Standing::Serving).await.unwrap();
     generations.push(Pulse::read(&store).await.unwrap().generation);
-    holding.renew(&store, &ambient, Standing::Serving).await.unwrap();
+    holding.renew(&store, &ambient, &Timing::default(), Standing::Serving).await.unwrap();
     assert_eq!(Pulse::read(&store).await.unwrap().generation, generations[2]);
     let directory = Directory::read(&store).await.unwrap();
     claim(&store, &ambient, &directory, registration.epoch, &slots(0..8)).await.unwrap();
@@ -162,7 +161,7 @@ async fn renewals_are_silent_and_everything_else_is_not() {
     generations.push(Pulse::read(&store).await.unwrap().generation);
     pin(&store, &ambient, &slots(3..4), None).await.unwrap();
     generations.push(Pulse::read(&store).await.unwrap().generation);
-    leave(&store, &ambient, 0, &holding).await.unwrap();
+    fence(&store, &ambient, 0, Some(&lease(&store, 0).await)).await.unwrap();
     generations.push(Pulse::read(&store).await.unwrap().generation);
     let different: std::collections::HashSet<_> = generations.iter().collect();
     assert_eq!(different.len(), generations.len());

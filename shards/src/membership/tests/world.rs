@@ -101,6 +101,8 @@ pub(super) struct Link {
     random: Seeded,
     /// Nothing gets through.
     pub(super) cut: AtomicBool,
+    /// The process stands still, as under SIGSTOP: whatever it has asked for happens, and it learns of it later.
+    frozen: AtomicBool,
     /// One commit in so many has an unknown outcome; zero: none.
     pub(super) unknown: AtomicU64,
     /// Fences are not checked: a planted bug.
@@ -115,6 +117,7 @@ impl Link {
             inner: inner.clone(),
             random: Seeded::new(seed),
             cut: AtomicBool::new(false),
+            frozen: AtomicBool::new(false),
             unknown: AtomicU64::new(0),
             no_fences: AtomicBool::new(false),
             latency: AtomicU64::new(0),
@@ -136,12 +139,26 @@ impl Link {
         }
     }
 
+    pub(super) fn freeze(&self, frozen: bool) {
+        self.frozen.store(frozen, Ordering::Relaxed);
+    }
+
+    /// Waits while the process stands still.
+    pub(super) async fn thawed(&self) {
+        // Not by a notification: the order in which many are told of one is random.
+        while self.frozen.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    }
+
     /// On the way there or back.
     async fn pass(&self) -> Result<(), StoreError> {
+        self.thawed().await;
         let delay = self.delay();
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
+        self.thawed().await;
         if self.cut.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(20)).await;
             return Err(StoreError::Unavailable("the link is cut".to_owned()));
