@@ -8,4 +8,5 @@ mod changes;
 mod fuzz;
 mod model;
 mod node;
+mod walks;
 mod world;

@@ -4,6 +4,7 @@
 //! ceilings and floors alone, because each writer's clock is wrong in its own way.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -60,7 +61,8 @@ impl Arena {
     fn alive(&self) -> Vec<Arc<ModelHolder>> {
         let mut holders = self.holders.lock();
         holders.retain(|holder| holder.strong_count() > 0);
-        holders.iter().filter_map(Weak::upgrade).collect()
+        let alive = holders.iter().filter_map(Weak::upgrade);
+        alive.filter(|holder| !holder.closed.load(Ordering::Relaxed)).collect()
     }
 
     /// Who believes that they may serve the slot.
@@ -69,14 +71,19 @@ impl Arena {
         self.alive().iter().filter(serves).map(|holder| holder.epoch.ordinal).collect()
     }
 
-    /// Everything that must hold at every moment.
-    pub(super) fn check(&self) {
-        for slot in (0..SLOTS).map(Slot) {
+    /// What somebody begins to believe can only be wrong from that moment on.
+    fn check_believers(&self, slots: impl Iterator<Item = Slot>) {
+        for slot in slots {
             let believers = self.believers(slot);
             if believers.len() > 1 {
                 self.violation(format!("slot {} is served by {believers:?} at once", slot.0));
             }
         }
+    }
+
+    /// Everything that must hold at every moment.
+    pub(super) fn check(&self) {
+        self.check_believers((0..SLOTS).map(Slot));
         let mut highest = self.highest.lock();
         for (key, value) in self.store.snapshot() {
             let grows = records::slot_of_floor(&key).is_some() || key.first() == Some(&1);
@@ -198,7 +205,8 @@ impl ModelHolder {
         if !self.may_serve() {
             return;
         }
-        let truth = self.arena.store.snapshot().get(&number(slot)).and_then(|value| records::decode_version(value));
+        let stored = self.arena.store.get(number(slot)).now_or_never().expect("a map answers at once");
+        let truth = stored.expect("a map does not fail").as_deref().and_then(records::decode_version);
         self.arena.answers.fetch_add(1, Ordering::Relaxed);
         if answer != truth.or(Some(Version::ZERO)) {
             let me = self.epoch.ordinal;
@@ -240,13 +248,10 @@ impl ModelHolder {
     }
 
     async fn read_numbers(&self, slots: &SlotSet) -> Result<BTreeMap<Slot, Version>, HoldError> {
-        let mut numbers = BTreeMap::new();
-        for slot in slots.iter() {
-            let value = self.link.get(number(slot)).await?;
-            let value = value.as_deref().and_then(records::decode_version).unwrap_or(Version::ZERO);
-            numbers.insert(slot, value);
-        }
-        Ok(numbers)
+        let page = self.link.scan(Bound::Included(number(Slot(0))), number(Slot(SLOTS)), usize::from(SLOTS)).await?;
+        let stored: BTreeMap<Bytes, Bytes> = page.pairs.into_iter().collect();
+        let version = |key: Bytes| stored.get(&key).and_then(|value| records::decode_version(value));
+        Ok(slots.iter().map(|slot| (slot, version(number(slot)).unwrap_or(Version::ZERO))).collect())
     }
 }
 
@@ -257,7 +262,7 @@ impl SlotHolder for ModelHolder {
 
     fn serve_until(&self, until: Duration) {
         self.state.lock().until = until;
-        self.arena.check();
+        self.arena.check_believers(self.serving().iter());
     }
 
     fn prefetch(&self, slots: Arc<SlotSet>) -> BoxFuture<'_, Result<(), HoldError>> {
@@ -296,11 +301,12 @@ impl SlotHolder for ModelHolder {
             let serving = self.serving();
             let new = slots.difference(&serving);
             let floor = claim(&*self.link, &self.ambient, &directory, self.epoch, &new).await?;
-            let mut handed = floor;
-            for slot in new.iter() {
-                let floor = self.link.get(records::floor(slot)).await?;
-                handed = handed.max(floor.as_deref().and_then(records::decode_version).unwrap_or(Version::ZERO));
-            }
+            let floors = Bound::Included(records::floor(Slot(0)));
+            let floors = self.link.scan(floors, records::floors_end(), usize::from(SLOTS)).await?.pairs;
+            let handed =
+                floors.iter().filter(|(key, _)| records::slot_of_floor(key).is_some_and(|slot| new.contains(slot)));
+            let handed = handed.filter_map(|(_, value)| records::decode_version(value)).max();
+            let handed = floor.max(handed.unwrap_or(Version::ZERO));
             let numbers = self.read_numbers(&new).await?;
             let mut state = self.state.lock();
             state.last = state.last.max(handed.ceil());
@@ -312,7 +318,7 @@ impl SlotHolder for ModelHolder {
                 }
             }
             drop(state);
-            self.arena.check();
+            self.arena.check_believers(slots.iter());
             Ok(())
         }
         .boxed()

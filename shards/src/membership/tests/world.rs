@@ -79,11 +79,12 @@ impl Entropy for Seeded {
     }
 }
 
-/// The seeds of a random test: the first `count`, or the one of `SHARDPLANE_SEED`.
+/// The seeds of a random test: the first `count`, as many as `SHARDPLANE_SEEDS` says, or the one of `SHARDPLANE_SEED`.
 pub(super) fn seeds(count: u64) -> Vec<u64> {
-    match std::env::var("SHARDPLANE_SEED") {
-        Ok(seed) => vec![seed.parse().expect("SHARDPLANE_SEED is a number")],
-        Err(_) => (1..=count).collect(),
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
+    match number("SHARDPLANE_SEED") {
+        Some(seed) => vec![seed],
+        None => (1..=number("SHARDPLANE_SEEDS").unwrap_or(count)).collect(),
     }
 }
 
