@@ -8,7 +8,8 @@
 //! - versions strictly increase along batches and within them;
 //! - the overlay holds exactly what the batches that are not yet published change;
 //! - whoever answers from the overlay, a refusal too, first waits for the [`Ticket`] of its batch;
-//! - a failed batch takes every later one with it, and the overlay is empty afterwards.
+//! - a failed batch takes every later one with it, and the overlay is empty afterwards;
+//! - which slots the shard owns changes under the same lock: no write is given a place in a slot that has left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,20 +17,23 @@ use std::time::Duration;
 
 use api::object::Draft;
 use api::resource::Durability;
-use api::slot::Slot;
+use api::slot::{SLOTS, Slot, SlotSet};
 use api::{Object, Status, Version};
-use bytes::Bytes;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use store::Write;
 use tokio::sync::{Notify, watch};
 
 use crate::clock::HybridClock;
+use crate::lease::Lease;
+use crate::log::Operation;
 use crate::service::{Event, ShardError};
 use crate::table::{Key, Table};
 
-/// Bytes of an open batch beyond which writers wait for the commit loop.
-pub(crate) const BATCH_BYTES: usize = 4 << 20;
+/// What an open batch may count for ([`store::Batch::size`]) before writers wait for the commit loop: with the largest object
+/// and a fence of every slot it still fits [`store::BATCH_BYTES`].
+const BATCH_BYTES: usize = 3 << 20;
+/// What a write counts for beside its object: its key, names and the fence of its slot.
+const WRITE_OVERHEAD: usize = 1024;
 /// Writes of an open batch beyond which writers wait for the commit loop.
 const BATCH_WRITES: usize = 8192;
 /// How long an answer waits for its batch.
@@ -39,8 +43,29 @@ const COMMIT_WAIT: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TableId(pub(crate) u32);
 
-/// What became of a batch: published, or lost for a reason that a client may read.
-type Settled = Option<Result<(), Arc<str>>>;
+/// Why a batch was not published.
+#[derive(Clone, Debug)]
+pub(crate) enum Loss {
+    /// It did not happen, for a reason that a client may read.
+    Failed(Arc<str>),
+    /// It did not happen, because the shard does not own its slots any more.
+    NotOwner,
+    /// Nobody knows whether it happened.
+    Unknown(Arc<str>),
+}
+
+impl From<Loss> for ShardError {
+    fn from(loss: Loss) -> Self {
+        match loss {
+            Loss::Failed(reason) => Status::unavailable(format!("the write was not stored: {reason}")).into(),
+            Loss::NotOwner => Self::NotOwner,
+            Loss::Unknown(reason) => Self::Lost(reason.to_string()),
+        }
+    }
+}
+
+/// What became of a batch.
+type Settled = Option<Result<(), Loss>>;
 
 /// A batch to wait for.
 #[derive(Clone, Debug)]
@@ -51,15 +76,15 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     /// Waits until the batch is published. An error says that it is lost, or that nobody knows yet.
-    pub(crate) async fn wait(mut self) -> Result<(), Status> {
+    pub(crate) async fn wait(mut self) -> Result<(), ShardError> {
         let settled = tokio::time::timeout(COMMIT_WAIT, self.settled.wait_for(Option::is_some)).await;
         match settled {
-            Ok(Ok(settled)) => match settled.as_ref().expect("waited for it") {
-                Ok(()) => Ok(()),
-                Err(reason) => Err(Status::unavailable(format!("the write was not stored: {reason}"))),
-            },
-            Ok(Err(_)) => Err(Status::unavailable("the shard is shutting down")),
-            Err(_) => Err(Status::new(api::status::Reason::Timeout, "the store did not answer in time").retry_after(1)),
+            Ok(Ok(settled)) => Ok(settled.clone().expect("waited for it")?),
+            Ok(Err(_)) => Err(ShardError::Lost("the shard is shutting down".to_owned())),
+            Err(_) => {
+                let late = Status::new(api::status::Reason::Timeout, "the store did not answer in time");
+                Err(late.retry_after(1).into())
+            }
         }
     }
 
@@ -101,13 +126,15 @@ pub(crate) struct Proposal {
     pub(crate) table: TableId,
     pub(crate) key: Key,
     pub(crate) slot: Slot,
-    /// From [`crate::keys::object`].
-    pub(crate) store_key: Bytes,
     pub(crate) durability: Durability,
     /// The version of the state that it replaces; `None`: there was none.
     pub(crate) base: Option<Version>,
     pub(crate) guards: Vec<Guard>,
     pub(crate) change: Change,
+    /// Who asks, and what is answered: stored with the write.
+    pub(crate) request: u128,
+    pub(crate) code: u16,
+    pub(crate) operation: Operation,
 }
 
 /// What became of a proposal.
@@ -126,12 +153,20 @@ pub(crate) enum Sequenced {
     Full(Ticket),
 }
 
+/// One write of a batch.
+pub(crate) struct Written {
+    pub(crate) table: TableId,
+    pub(crate) event: Arc<Event>,
+    pub(crate) request: u128,
+    pub(crate) code: u16,
+    pub(crate) operation: Operation,
+}
+
 /// A batch that is being filled or written.
 pub(crate) struct Pending {
     pub(crate) number: u64,
-    pub(crate) writes: Vec<Write>,
+    pub(crate) writes: Vec<Written>,
     pub(crate) slots: BTreeSet<Slot>,
-    pub(crate) events: Vec<(TableId, Arc<Event>)>,
     /// The first version of each table in it.
     first: HashMap<TableId, Version>,
     pub(crate) bytes: usize,
@@ -148,7 +183,6 @@ impl Pending {
             number,
             writes: Vec::new(),
             slots: BTreeSet::new(),
-            events: Vec::new(),
             first: HashMap::new(),
             bytes: 0,
             urgent: false,
@@ -169,7 +203,7 @@ impl Pending {
         self.writes.is_empty() && self.ceiling.is_none()
     }
 
-    fn settle(&self, result: Result<(), Arc<str>>) {
+    fn settle(&self, result: Result<(), Loss>) {
         self.settled.send_replace(Some(result));
     }
 }
@@ -178,6 +212,7 @@ impl Pending {
 struct InFlight {
     number: u64,
     first: HashMap<TableId, Version>,
+    slots: BTreeSet<Slot>,
     ceiling: Option<Version>,
     ticket: Ticket,
 }
@@ -185,35 +220,153 @@ struct InFlight {
 /// A pending state (`None`: gone) and the number of its batch.
 type Overlaid = (Option<Arc<Object>>, u64);
 
+/// A slot as it was owned at one moment: what is derived from it holds while it was not given up since.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hold {
+    slot: Slot,
+    taken: u32,
+}
+
 struct Inner {
     clock: HybridClock,
+    /// What is answered for.
+    owned: Arc<SlotSet>,
+    /// Of those, what is about to leave: nothing is written there any more.
+    leaving: SlotSet,
+    /// How often each slot was taken in.
+    taken: Box<[u32]>,
     overlay: HashMap<(TableId, Key), Overlaid>,
     open: Pending,
     in_flight: Option<InFlight>,
     /// Watermarks that gateways asked for and that are not true yet.
     wanted: BTreeMap<TableId, Version>,
-    lost: Option<Arc<str>>,
+    lost: bool,
 }
 
 /// See the module.
 pub(crate) struct Sequencer {
     inner: Mutex<Inner>,
+    lease: Arc<Lease>,
     tables: Arc<[Table]>,
     /// Rung when the open batch has something in it, or somebody waits for it.
     pub(crate) filled: Notify,
 }
 
 impl Sequencer {
-    pub(crate) fn new(clock: HybridClock, tables: Arc<[Table]>) -> Self {
+    /// One that owns no slots yet.
+    pub(crate) fn new(clock: HybridClock, tables: Arc<[Table]>, lease: Arc<Lease>) -> Self {
         let inner = Inner {
             clock,
+            owned: Arc::default(),
+            leaving: SlotSet::new(),
+            taken: vec![0; usize::from(SLOTS)].into(),
             overlay: HashMap::new(),
             open: Pending::new(1),
             in_flight: None,
             wanted: BTreeMap::new(),
-            lost: None,
+            lost: false,
         };
-        Self { inner: Mutex::new(inner), tables, filled: Notify::new() }
+        Self { inner: Mutex::new(inner), lease, tables, filled: Notify::new() }
+    }
+
+    /// The slots that are answered for.
+    pub(crate) fn owned(&self) -> Arc<SlotSet> {
+        self.inner.lock().owned.clone()
+    }
+
+    /// Holds on to a slot that the shard owns and may answer for.
+    pub(crate) fn hold(&self, slot: Slot) -> Result<Hold, ShardError> {
+        let inner = self.inner.lock();
+        if inner.lost || !inner.owned.contains(slot) || !self.lease.is_valid() {
+            return Err(ShardError::NotOwner);
+        }
+        Ok(Hold { slot, taken: inner.taken[usize::from(slot.0)] })
+    }
+
+    /// Whether the slot was the shard's all the time, and it may still answer. Looked at after the answer was taken.
+    pub(crate) fn check(&self, hold: Hold) -> Result<(), ShardError> {
+        let now = self.hold(hold.slot)?;
+        if now.taken == hold.taken { Ok(()) } else { Err(ShardError::NotOwner) }
+    }
+
+    /// From now on nothing is written to these slots. Waits for what is pending there.
+    pub(crate) async fn stop_writes(&self, slots: &SlotSet) -> Result<(), ShardError> {
+        loop {
+            let ticket = {
+                let mut inner = self.inner.lock();
+                inner.leaving = inner.leaving.union(slots);
+                let any = |of: &BTreeSet<Slot>| of.iter().any(|slot| slots.contains(*slot));
+                if any(&inner.open.slots) {
+                    inner.open.urgent = true;
+                    Some(inner.open.ticket())
+                } else {
+                    inner.in_flight.as_ref().filter(|batch| any(&batch.slots)).map(|batch| batch.ticket.clone())
+                }
+            };
+            let Some(ticket) = ticket else { return Ok(()) };
+            self.filled.notify_one();
+            match ticket.wait().await {
+                Ok(()) | Err(ShardError::Status(_)) => {}
+                Err(lost) => return Err(lost),
+            }
+        }
+    }
+
+    /// Writes may go on: the slots stay after all.
+    pub(crate) fn resume_writes(&self, slots: &SlotSet) {
+        let mut inner = self.inner.lock();
+        inner.leaving = inner.leaving.difference(slots);
+    }
+
+    /// Stops answering for slots that nothing is written to any more. Answers what is left, a version at or above every one
+    /// that was released for them, and for each table a watermark that is true.
+    pub(crate) fn let_go(&self, slots: &SlotSet) -> (Arc<SlotSet>, Version, Vec<Version>) {
+        let mut inner = self.inner.lock();
+        inner.owned = Arc::new(inner.owned.difference(slots));
+        inner.leaving = inner.leaving.difference(slots);
+        let watermarks = (0..self.tables.len()).map(|at| inner.released(TableId(at as u32))).collect();
+        (inner.owned.clone(), inner.clock.last().min(inner.clock.durable()), watermarks)
+    }
+
+    /// Makes every later version higher than `floor`, and waits until nothing at or below it is pending and a ceiling above
+    /// it is stored. Answers for each table a watermark, not below the floor, that is true.
+    pub(crate) async fn rise(&self, floor: Version) -> Result<Vec<Version>, ShardError> {
+        if let Some(ticket) = self.raise(floor) {
+            ticket.wait().await?;
+        }
+        loop {
+            let ticket = {
+                let mut inner = self.inner.lock();
+                let watermarks: Vec<Version> =
+                    (0..self.tables.len()).map(|at| inner.released(TableId(at as u32))).collect();
+                if watermarks.iter().all(|watermark| *watermark >= floor) {
+                    return Ok(watermarks);
+                }
+                match &inner.in_flight {
+                    Some(batch) => batch.ticket.clone(),
+                    None => {
+                        inner.open.urgent = true;
+                        inner.open.ticket()
+                    }
+                }
+            };
+            self.filled.notify_one();
+            ticket.wait().await?;
+        }
+    }
+
+    /// From now on the shard answers for these slots as well. Their tables have them.
+    pub(crate) fn take_in(&self, slots: &SlotSet) {
+        let mut inner = self.inner.lock();
+        inner.owned = Arc::new(inner.owned.union(slots));
+        slots.iter().for_each(|slot| inner.taken[usize::from(slot.0)] += 1);
+    }
+
+    /// Nothing at or below it is pending in any table.
+    pub(crate) fn settled(&self) -> Version {
+        let inner = self.inner.lock();
+        let first = inner.open.first.values().chain(inner.in_flight.iter().flat_map(|batch| batch.first.values()));
+        first.min().map_or(inner.clock.last(), |first| first.before())
     }
 
     /// The newest state of an object.
@@ -224,9 +377,11 @@ impl Sequencer {
     }
 
     /// Gives a proposal its place.
-    pub(crate) fn propose(&self, proposal: Proposal) -> Result<Sequenced, Status> {
+    pub(crate) fn propose(&self, proposal: Proposal) -> Result<Sequenced, ShardError> {
         let mut inner = self.inner.lock();
-        inner.refuse_when_lost()?;
+        if inner.lost || !inner.owned.contains(proposal.slot) || inner.leaving.contains(proposal.slot) {
+            return Err(ShardError::NotOwner);
+        }
         if inner.open.is_full() {
             let ticket = inner.in_flight.as_ref().map_or_else(|| inner.open.ticket(), |batch| batch.ticket.clone());
             drop(inner);
@@ -245,7 +400,7 @@ impl Sequencer {
         }
         let was_empty = inner.open.is_empty();
         let urgent = inner.append(proposal, base);
-        let (object, early) = (inner.open.events.last().expect("appended").1.object.clone(), !urgent);
+        let (object, early) = (inner.open.writes.last().expect("appended").event.object.clone(), !urgent);
         let ticket = inner.open.ticket();
         drop(inner);
         if was_empty || urgent {
@@ -352,6 +507,7 @@ impl Sequencer {
         inner.in_flight = Some(InFlight {
             number: batch.number,
             first: std::mem::take(&mut batch.first),
+            slots: batch.slots.clone(),
             ceiling: batch.ceiling,
             ticket: batch.ticket(),
         });
@@ -361,8 +517,8 @@ impl Sequencer {
     /// The batch is durable: publishes it, then lets its waiters go.
     pub(crate) fn committed(&self, batch: &Pending) {
         let mut tables: BTreeMap<TableId, Vec<Arc<Event>>> = BTreeMap::new();
-        for (table, event) in &batch.events {
-            tables.entry(*table).or_default().push(event.clone());
+        for write in &batch.writes {
+            tables.entry(write.table).or_default().push(write.event.clone());
         }
         let (watermarks, now) = {
             let mut inner = self.inner.lock();
@@ -382,33 +538,36 @@ impl Sequencer {
         batch.settle(Ok(()));
     }
 
-    /// The batch did not happen: it and everything pending after it is dropped.
-    pub(crate) fn failed(&self, batch: &Pending, reason: &str) {
-        let reason: Arc<str> = reason.into();
-        let mut inner = self.inner.lock();
-        let next = Pending::new(inner.open.number + 1);
-        let open = std::mem::replace(&mut inner.open, next);
-        inner.overlay.clear();
-        inner.in_flight = None;
-        drop(inner);
-        batch.settle(Err(reason.clone()));
-        open.settle(Err(reason));
+    /// The batch did not happen, or nobody knows: it and everything pending after it is dropped.
+    pub(crate) fn failed(&self, batch: &Pending, loss: Loss) {
+        let open = self.drop_pending(false);
+        batch.settle(Err(loss.clone()));
+        // What was not even begun did not happen.
+        let later = match loss {
+            Loss::Unknown(_) => Loss::NotOwner,
+            other => other,
+        };
+        open.settle(Err(later));
     }
 
-    /// Another owner has taken over, or the store is broken: nothing is accepted any more.
-    pub(crate) fn lose(&self, reason: &str) {
+    /// Another owner has taken over, the store is broken, or the shard shuts down: nothing is accepted any more.
+    pub(crate) fn lose(&self) {
+        self.drop_pending(true).settle(Err(Loss::NotOwner));
+    }
+
+    fn drop_pending(&self, lost: bool) -> Pending {
         let mut inner = self.inner.lock();
-        inner.lost.get_or_insert_with(|| reason.into());
+        inner.lost |= lost;
         let next = Pending::new(inner.open.number + 1);
-        let open = std::mem::replace(&mut inner.open, next);
         inner.overlay.clear();
-        drop(inner);
-        open.settle(Err(reason.into()));
+        inner.in_flight = None;
+        std::mem::replace(&mut inner.open, next)
     }
 
     /// Fails once the shard may no longer answer.
     pub(crate) fn check_serving(&self) -> Result<(), ShardError> {
-        if self.inner.lock().lost.is_some() { Err(ShardError::NotOwner) } else { Ok(()) }
+        let lost = self.inner.lock().lost || !self.lease.is_valid();
+        if lost { Err(ShardError::NotOwner) } else { Ok(()) }
     }
 
     /// Whether no write is pending.
@@ -420,13 +579,6 @@ impl Sequencer {
 }
 
 impl Inner {
-    fn refuse_when_lost(&self) -> Result<(), Status> {
-        match &self.lost {
-            Some(reason) => Err(Status::unavailable(format!("this shard no longer serves: {reason}"))),
-            None => Ok(()),
-        }
-    }
-
     fn pending(&self, table: TableId, key: &Key) -> Option<Newest> {
         let (object, number) = self.overlay.get(&(table, key.clone()))?;
         let ticket = match &self.in_flight {
@@ -438,26 +590,22 @@ impl Inner {
 
     /// Appends a checked proposal; answers whether its writer waits for the batch.
     fn append(&mut self, proposal: Proposal, base: Option<Arc<Object>>) -> bool {
-        let Proposal { table, key, slot, store_key, durability, change, .. } = proposal;
+        let Proposal { table, key, slot, durability, change, request, code, operation, .. } = proposal;
         let version = self.clock.issue();
-        let (object, write, deleted) = match change {
-            Change::Put(draft) => {
-                let object = Arc::new(draft.seal(version));
-                let write = Write::Put(store_key, object.tail().clone());
-                (object, write, false)
-            }
+        let (object, deleted) = match change {
+            Change::Put(draft) => (Arc::new(draft.seal(version)), false),
             Change::Delete => {
                 let old = base.as_ref().expect("only what exists is deleted");
-                (Arc::new(old.at_version(version)), Write::Delete(store_key), true)
+                (Arc::new(old.at_version(version)), true)
             }
         };
         let number = self.open.number;
         self.overlay.insert((table, key), ((!deleted).then(|| object.clone()), number));
-        self.open.bytes += object.tail().len() + 64;
-        self.open.writes.push(write);
+        self.open.bytes += object.tail().len() + WRITE_OVERHEAD;
         self.open.slots.insert(slot);
         self.open.first.entry(table).or_insert(version);
-        self.open.events.push((table, Arc::new(Event { version, slot, object, old: base, deleted })));
+        let event = Arc::new(Event { version, slot, object, old: base, deleted });
+        self.open.writes.push(Written { table, event, request, code, operation });
         let urgent = durability == Durability::Strict || version > self.clock.durable();
         self.open.urgent |= urgent;
         urgent
