@@ -9,6 +9,7 @@
 
 pub mod bootstrap;
 pub mod commit;
+pub mod membership;
 pub mod metrics;
 pub mod rpc;
 pub mod service;
