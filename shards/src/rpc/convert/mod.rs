@@ -31,7 +31,7 @@ impl From<Misread> for ShardError {
 }
 
 /// Something that must be there.
-fn required<T>(part: Option<T>, what: &str) -> Result<T, Misread> {
+pub(super) fn required<T>(part: Option<T>, what: &str) -> Result<T, Misread> {
     part.ok_or_else(|| Misread(format!("{what} is missing, or of a kind that is not known here")))
 }
 
