@@ -1,5 +1,6 @@
 //! Tests of whole shards over a store that may fail. A random one prints its seed and takes one from `SHARDPLANE_SEED`.
 
+mod audit;
 mod cluster;
 mod faulty;
 mod lists;
