@@ -8,6 +8,7 @@ mod model;
 mod moves;
 mod ownership;
 mod pods;
+mod restarts;
 mod services;
 mod verbs;
 mod watches;
