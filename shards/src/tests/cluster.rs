@@ -8,19 +8,20 @@ use api::ambient::{Ambient, Clock, Entropy};
 use api::builtin::{RuntimeConfig, registry};
 use api::resource::{Registry, Resource};
 use api::selector::Selector;
-use api::slot::{SLOTS, Slot};
+use api::slot::{SLOTS, Slot, SlotSet};
 use api::version::EPOCH_UNIX_MICROS;
 use api::{Object, Status, Value, Version};
 use bytes::Bytes;
 use smol_str::SmolStr;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::faulty::FaultyStore;
 use super::wire::Wire;
 use crate::bootstrap::Bootstrap;
 use crate::service::*;
-use crate::topology::{Topology, owner_of};
-use crate::{Shard, ShardConfig, ShardMetrics, ShardOptions};
+use crate::topology::{Member, SlotMap, Topology, owner_of};
+use crate::{MoveError, Shard, ShardConfig, ShardMetrics, ShardOptions};
 
 /// Time that follows tokio's, so that a paused test is fast and repeatable.
 struct TokioClock(tokio::time::Instant);
@@ -76,6 +77,9 @@ pub(super) struct Wired<const WIRE: bool> {
     pub(super) ambient: Ambient,
     pub(super) topology: Topology,
     pub(super) shards: Vec<Arc<Shard>>,
+    services: Vec<Arc<dyn ShardService>>,
+    /// Who owns what, as everybody is told.
+    maps: watch::Sender<Arc<SlotMap>>,
     stop: CancellationToken,
     running: Vec<tokio::task::JoinHandle<()>>,
     options: ShardOptions,
@@ -96,9 +100,9 @@ impl<const WIRE: bool> Wired<WIRE> {
 
     /// The same over a store that may hold something, as it is.
     pub(super) async fn bare(count: usize, store: FaultyStore, options: ShardOptions) -> Self {
-        // Nobody draws the same ids after a crash as before it.
-        let seed = 7 + ((store.commits() as u64) << 32);
-        Self::with(count, store, options, ambient(seed)).await
+        // Another process over the same store draws other numbers: batch ids are unique for ever.
+        let ambient = ambient(7 + (store.commits() << 32));
+        Self::with(count, store, options, ambient).await
     }
 
     async fn with(count: usize, store: FaultyStore, options: ShardOptions, ambient: Ambient) -> Self {
@@ -115,7 +119,8 @@ impl<const WIRE: bool> Wired<WIRE> {
             wires.extend(services.iter().map(|service| Wire::new(service.clone(), &registry, &ambient)));
             services = wires.iter().map(|wire| wire.remote.clone() as Arc<dyn ShardService>).collect();
         }
-        let topology = Topology::fixed(services);
+        let (maps, following) = watch::channel(Arc::new(map(1, &shards, &services)));
+        let topology = Topology::following(following);
         let stop = CancellationToken::new();
         let mut running = Vec::new();
         for shard in &shards {
@@ -123,7 +128,23 @@ impl<const WIRE: bool> Wired<WIRE> {
             let (shard, stop) = (shard.clone(), stop.clone());
             running.push(tokio::spawn(async move { shard.run(stop).await }));
         }
-        Self { store, registry, ambient, topology, shards, stop, running, options, _wires: wires }
+        Self { store, registry, ambient, topology, shards, services, maps, stop, running, options, _wires: wires }
+    }
+
+    /// Tells everybody who owns what by now.
+    pub(super) fn publish(&self) {
+        self.maps.send_modify(|maps| *maps = Arc::new(map(maps.generation + 1, &self.shards, &self.services)));
+    }
+
+    /// Moves slots from one shard to another, as membership does.
+    pub(super) async fn move_slots(&self, slots: &SlotSet, from: usize, to: usize) -> Result<(), MoveError> {
+        self.shards[to].prefetch(slots).await?;
+        let released = self.shards[from].release(slots, self.shards[to].epoch()).await;
+        if released.is_ok() {
+            self.shards[to].adopt(slots).await?;
+        }
+        self.publish();
+        released.map(drop)
     }
 
     pub(super) async fn bootstrap(&mut self) {
@@ -274,6 +295,15 @@ impl<const WIRE: bool> Wired<WIRE> {
         let request = SubscribeRequest { cluster: "default".into(), resource: self.resource(id_name).id, from };
         shard.subscribe(request).await.map_err(ShardError::into_status)
     }
+}
+
+fn map(generation: u64, shards: &[Arc<Shard>], services: &[Arc<dyn ShardService>]) -> SlotMap {
+    let member = |(shard, service): (&Arc<Shard>, &Arc<dyn ShardService>)| Member {
+        ordinal: shard.epoch().ordinal,
+        service: service.clone(),
+        slots: shard.owned(),
+    };
+    SlotMap::new(generation, shards.iter().zip(services).map(member).collect())
 }
 
 pub(super) async fn clock(shard: &Arc<dyn ShardService>) -> Version {

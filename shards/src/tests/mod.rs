@@ -4,6 +4,7 @@ mod cluster;
 mod faulty;
 mod lists;
 mod model;
+mod moves;
 mod over_the_wire;
 mod ownership;
 mod pods;
