@@ -56,9 +56,9 @@ impl Default for Timing {
 }
 
 /// What a peer may send ahead on one stream. A stream that its reader lets wait holds so much at most.
-const STREAM_WINDOW: u32 = 2 << 20;
-/// … and on all streams of a connection.
-const CONNECTION_WINDOW: u32 = 16 << 20;
+const STREAM_WINDOW: u32 = 256 << 10;
+/// … and on all streams of a connection: more than they can hold together, so that none waits for another's reader.
+const CONNECTION_WINDOW: u32 = 1 << 30;
 /// The largest frame: large bodies go in few pieces.
 const FRAME: u32 = 64 << 10;
 /// The largest message: a batch as large as a store takes, with room.

@@ -15,7 +15,7 @@ use proto::shard_client::ShardClient;
 use proto::subscribe_piece::What;
 
 /// Deliveries that wait for a subscriber here. While it is full nothing is read, so that the shard notices who is slow.
-const QUEUE: usize = 16;
+const QUEUE: usize = 4;
 
 async fn connection(link: &Link) -> Result<Connection, ShardError> {
     link.connection().await.map_err(|error| ShardError::Unreachable(error.to_string()))

@@ -14,7 +14,7 @@ use crate::service::{Delivery, Event, ShardError, ShardService};
 use proto::subscribe_piece::What;
 
 /// About so many bytes of objects are in one piece, unless a single one is larger.
-const PIECE_BYTES: usize = 256 << 10;
+const PIECE_BYTES: usize = 128 << 10;
 
 /// How many from the front make a piece.
 fn piece<T>(items: &[T], size: impl Fn(&T) -> usize) -> usize {
