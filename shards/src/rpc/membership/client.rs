@@ -16,7 +16,7 @@ use wire::{Connection, Link, Role};
 
 use super::convert;
 use crate::Topology;
-use crate::membership::{Lease, Mapping, Peer, PeerError, Peers, Roster, RosterMember, Services};
+use crate::membership::{Lease, MapSource, Mapping, Member, Peer, PeerError, Peers, Roster, RosterMember, Services};
 use crate::rpc::client::{Calling, RemoteShard};
 use crate::service::ShardService;
 
@@ -79,8 +79,7 @@ impl RemotePeer {
         let failed = |error: &dyn std::fmt::Display| PeerError(format!("{}: {error}", self.link.address()));
         let asked = async {
             let connection = self.link.connection().await.map_err(|error| failed(&error))?;
-            let slots =
-                proto::Slots { incarnation: convert::number(self.incarnation), slots: slots.to_bytes().into() };
+            let slots = proto::Slots { incarnation: convert::number(self.incarnation), slots: slots.to_bytes().into() };
             let done = call(Client::new(connection), slots).await.map_err(|status| failed(&status.message()))?;
             match done.into_inner().refusal {
                 refusal if refusal.is_empty() => Ok(()),
@@ -139,17 +138,35 @@ pub trait Seeds: Send + Sync + 'static {
     fn addresses(&self) -> BoxFuture<'_, Result<Vec<String>, String>>;
 }
 
-/// Follows the slot map at whatever shard answers, until `shutdown`. `own`: the shard of this process and its ordinal.
-pub fn follow(
-    calling: Calling,
-    seeds: Arc<dyn Seeds>,
-    own: Option<(u16, Arc<dyn ShardService>)>,
-    shutdown: CancellationToken,
-) -> Topology {
-    let services = Arc::new(RemoteServices { calling: calling.clone(), own, known: Mutex::default() });
+/// Follows the slot map at whatever shard answers, until `shutdown`.
+pub fn follow(calling: Calling, seeds: Arc<dyn Seeds>, shutdown: CancellationToken) -> Topology {
+    let services = Arc::new(RemoteServices { calling: calling.clone(), own: None, known: Mutex::default() });
     let mapping = Mapping::new(services);
     let topology = mapping.topology();
     tokio::spawn(async move { shutdown.run_until_cancelled(keep(&calling, &*seeds, &mapping)).await });
+    topology
+}
+
+/// The slot map as a member of this process knows it, whose own shard is called as a function.
+pub fn of_member(
+    calling: Calling,
+    member: &Arc<Member>,
+    shard: Arc<dyn ShardService>,
+    shutdown: CancellationToken,
+) -> Topology {
+    let own = Some((member.ordinal(), shard));
+    let mapping = Mapping::new(Arc::new(RemoteServices { calling, own, known: Mutex::default() }));
+    let (topology, member) = (mapping.topology(), member.clone());
+    let following = async move {
+        loop {
+            match member.follow().await {
+                Ok(rosters) => return mapping.follow(rosters).await,
+                Err(error) => tracing::debug!(%error, "the directory cannot be read yet"),
+            }
+            tokio::time::sleep(PAUSE.0).await;
+        }
+    };
+    tokio::spawn(async move { shutdown.run_until_cancelled(following).await });
     topology
 }
 

@@ -7,5 +7,5 @@ mod client;
 mod convert;
 mod server;
 
-pub use client::{RemotePeers, Seeds, follow};
+pub use client::{RemotePeers, Seeds, follow, of_member};
 pub use server::Told;
