@@ -62,6 +62,18 @@ impl SlotSet {
         Self([u64::MAX; WORDS])
     }
 
+    /// One bit for each slot, from the first one on, the lowest bit of a byte first.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|word| word.to_le_bytes()).collect()
+    }
+
+    /// The set that [`SlotSet::to_bytes`] has written; `None` for a wrong number of bytes.
+    pub fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        let (words, rest) = bytes.as_chunks();
+        let words: [u64; WORDS] = words.iter().map(|word| u64::from_le_bytes(*word)).collect::<Vec<_>>().try_into().ok()?;
+        rest.is_empty().then_some(Self(words))
+    }
+
     /// Whether the slot is in it.
     pub fn contains(&self, slot: Slot) -> bool {
         self.0.get(usize::from(slot.0) / 64).is_some_and(|word| word & bit(slot) != 0)
@@ -205,6 +217,8 @@ mod tests {
         let full = SlotSet::full();
         assert_eq!(full.difference(&set).union(&set), full);
         assert_eq!(full.intersection(&set), set);
+        assert_eq!(SlotSet::of_bytes(&set.to_bytes()), Some(set));
+        assert_eq!((SlotSet::of_bytes(&[0; 511]), SlotSet::of_bytes(&[0; 520])), (None, None));
         assert_eq!((full.len(), full.to_string().as_str()), (4096, "0-4095"));
         assert!(SlotSet::new().is_empty() && SlotSet::default().to_string().is_empty());
     }

@@ -154,16 +154,26 @@ fn shown(value: &Value) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status(Box<Parts>);
 
+/// All of a [`Status`], for whoever hands it to another process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Parts {
-    reason: Reason,
-    message: String,
-    group: String,
-    kind: String,
-    name: String,
-    uid: String,
-    causes: Vec<Cause>,
-    retry_after_seconds: u32,
+#[allow(missing_docs, reason = "the fields of metav1.Status and metav1.StatusDetails")]
+pub struct Parts {
+    pub reason: Reason,
+    pub message: String,
+    pub group: String,
+    pub kind: String,
+    pub name: String,
+    pub uid: String,
+    pub causes: Vec<Cause>,
+    pub retry_after_seconds: u32,
+    /// metadata.continue
+    pub continuation: String,
+}
+
+impl From<Parts> for Status {
+    fn from(parts: Parts) -> Self {
+        Self(Box::new(parts))
+    }
 }
 
 impl Status {
@@ -178,6 +188,7 @@ impl Status {
             uid: String::new(),
             causes: Vec::new(),
             retry_after_seconds: 0,
+            continuation: String::new(),
         }))
     }
 
@@ -297,9 +308,21 @@ impl Status {
         self
     }
 
+    /// Adds the token with which a list that cannot go on as it began can go on otherwise.
+    #[must_use]
+    pub fn continues(mut self, token: String) -> Self {
+        self.0.continuation = token;
+        self
+    }
+
     /// The HTTP status.
     pub fn code(&self) -> u16 {
         self.0.reason.code()
+    }
+
+    /// All of it.
+    pub fn parts(&self) -> &Parts {
+        &self.0
     }
 
     /// The machine-readable reason.
@@ -324,7 +347,7 @@ impl Status {
 
     /// The `Status` document as it goes over the wire.
     pub fn to_value(&self) -> Value {
-        let Parts { reason, message, group, kind, name, uid, causes, retry_after_seconds } = &*self.0;
+        let Parts { reason, message, group, kind, name, uid, causes, retry_after_seconds, continuation } = &*self.0;
         let mut details = Map::new();
         for (key, text) in [("group", group), ("kind", kind), ("name", name), ("uid", uid)] {
             if !text.is_empty() {
@@ -341,6 +364,9 @@ impl Status {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": message, "reason": format!("{reason:?}"), "code": self.code(),
         });
+        if !continuation.is_empty() {
+            status["metadata"]["continue"] = json!(continuation);
+        }
         // Clients read these without a look whether they are there: kubectl debug panics over a 404 that has none.
         let always = matches!(
             reason,

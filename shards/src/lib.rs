@@ -11,6 +11,7 @@ pub mod bootstrap;
 pub mod commit;
 pub mod membership;
 pub mod metrics;
+pub mod rpc;
 pub mod service;
 pub mod shard;
 pub mod topology;

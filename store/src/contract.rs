@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, reason = "a suite of checks: an unexpected error is a failure")]
 
 mod big;
+pub mod endurance;
 mod identity;
 mod limits;
+pub mod model;
 mod order;
 mod ranges;
 
@@ -15,7 +17,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{Batch, BatchId, Fence, SharedStore, Store, StoreError, Write};
+use crate::{Batch, BatchId, Fence, Page, SharedStore, Store, StoreError, Write};
+
+/// How many stores [`run`] asks for.
+pub const STORES: usize = 17;
 
 /// Runs the whole suite; panics at the first broken promise.
 pub async fn run<S: Store>(make: impl Fn() -> Arc<S>) {
@@ -54,6 +59,14 @@ pub async fn everything(store: &dyn Store, limit: usize) -> Result<Vec<(Bytes, B
             Some((last, _)) if page.more => from = Bound::Excluded(last.clone()),
             _ => return Ok(pairs),
         }
+    }
+}
+
+/// The seeds of a random test: that many, or the one of `SHARDPLANE_SEED`.
+pub fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("SHARDPLANE_SEED") {
+        Ok(seed) => vec![seed.parse().expect("SHARDPLANE_SEED is a number")],
+        Err(_) => (0..count).collect(),
     }
 }
 

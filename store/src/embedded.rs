@@ -331,9 +331,9 @@ impl Store for Embedded {
 
     fn scan(&self, from: Bound<Bytes>, to: Bytes, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
         let read = self.read(move |database| {
-            let mut page = Filling::new(limit);
+            let (mut filling, mut page) = (Filling::new(limit), Vec::new());
             if is_empty(&from, &to) {
-                return Ok(page.done());
+                return Ok(Page::default());
             }
             let from = match &from {
                 Bound::Included(key) => Bound::Included(&key[..]),
@@ -344,12 +344,12 @@ impl Store for Embedded {
             for pair in table.range::<&[u8]>((from, Bound::Excluded(&to[..])))? {
                 let (key, value) = pair?;
                 let (key, value) = (key.value(), value.value());
-                if !page.takes(key.len() + value.len()) {
+                if !filling.takes(page.len(), key.len() + value.len()) {
                     break;
                 }
-                page.push(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+                page.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
             }
-            Ok(page.done())
+            Ok(filling.done(page))
         });
         read.boxed()
     }

@@ -1,26 +1,39 @@
 //! The ordered key-value store under the shards: atomic, fenced batches and consistent scans (DESIGN D6).
 //!
-//! [`Store`] is the contract; [`memory`] and [`embedded`] (the default, on redb) implement it, and FoundationDB has its
-//! room beside them. One suite, `contract`, runs on every implementation. Start reading at [`Store`].
+//! [`Store`] is the contract; [`memory`], [`embedded`] (the default, on redb) and, with the feature of that name,
+//! `foundationdb` implement it. One suite, `contract`, runs on every implementation. Start reading at [`Store`].
 
 use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 mod batch;
+#[cfg(any(test, feature = "foundationdb"))]
+mod cluster_file;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod embedded;
+#[cfg(feature = "foundationdb")]
+pub mod foundationdb;
+#[cfg(any(test, feature = "foundationdb"))]
+mod layout;
 pub mod memory;
 mod page;
 mod recent;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod url;
 
 pub use batch::{BATCH_BYTES, Batch, BatchId, Fence, KEY_BYTES, REMEMBERED, VALUE_BYTES, Write};
+#[cfg(feature = "foundationdb")]
+pub use cluster_file::ClusterFileError;
 pub use embedded::{Embedded, OpenError};
 pub use memory::MemoryStore;
 pub use page::{PAGE_BYTES, Page};
+pub use url::{OpenUrlError, StoreUrl, UrlError, open};
 
 /// Why a call failed, and so what may be assumed after it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -81,6 +94,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Checks the fences and applies the writes.
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Whether the store answers, for /readyz: soon, with what is wrong if something is.
+    fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.get(Bytes::new()).map(|read| read.map(|_| ())).boxed()
+    }
 }
 
 /// A store as it is handed around.

@@ -38,7 +38,7 @@ impl MemoryStore {
         self.state.lock().pairs.clone()
     }
 
-    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+    pub(crate) fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         batch.check()?;
         let mut state = self.state.lock();
         let now = Instant::now();
@@ -100,16 +100,16 @@ impl Store for MemoryStore {
     }
 
     fn scan(&self, from: Bound<Bytes>, to: Bytes, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
-        let mut page = Filling::new(limit);
+        let (mut filling, mut page) = (Filling::new(limit), Vec::new());
         if !is_empty(&from, &to) {
             for (key, value) in self.state.lock().pairs.range((from, Bound::Excluded(to))) {
-                if !page.takes(key.len() + value.len()) {
+                if !filling.takes(page.len(), key.len() + value.len()) {
                     break;
                 }
-                page.push(key.clone(), value.clone());
+                page.push((key.clone(), value.clone()));
             }
         }
-        ready(Ok(page.done())).boxed()
+        ready(Ok(filling.done(page))).boxed()
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -124,5 +124,12 @@ mod tests {
     #[tokio::test]
     async fn keeps_the_contract() {
         crate::contract::run(|| Arc::new(MemoryStore::new())).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn survives_every_fault() {
+        for seed in crate::contract::seeds(8) {
+            crate::contract::model::survives_every_fault(Arc::new(MemoryStore::new()), seed, 24).await;
+        }
     }
 }

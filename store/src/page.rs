@@ -20,34 +20,30 @@ pub struct Page {
     pub more: bool,
 }
 
-/// A page while it fills.
+/// Where a page ends, while it fills.
 #[derive(Debug)]
 pub(crate) struct Filling {
-    page: Page,
     limit: usize,
     bytes: usize,
+    more: bool,
 }
 
 impl Filling {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { page: Page::default(), limit, bytes: 0 }
+        Self { limit, bytes: 0, more: false }
     }
 
-    /// Whether a pair of that size goes into the page. If not, the page ends here and there is more.
-    pub(crate) fn takes(&mut self, size: usize) -> bool {
-        let count = self.page.pairs.len();
+    /// Whether a pair of that size goes into a page that has `count` of them. If not, the page ends there and has more
+    /// behind it.
+    pub(crate) fn takes(&mut self, count: usize, size: usize) -> bool {
         let fits = count < self.limit && (count == 0 || self.bytes + size <= PAGE_BYTES);
-        self.page.more = !fits;
+        self.more = !fits;
         self.bytes += size;
         fits
     }
 
-    pub(crate) fn push(&mut self, key: Bytes, value: Bytes) {
-        self.page.pairs.push((key, value));
-    }
-
-    pub(crate) fn done(self) -> Page {
-        self.page
+    pub(crate) fn done(self, pairs: Vec<(Bytes, Bytes)>) -> Page {
+        Page { pairs, more: self.more }
     }
 }
 

@@ -57,6 +57,28 @@ impl FieldSelector {
         })
     }
 
+    /// The selector as text that [`FieldSelector::parse`] reads as the same for that resource.
+    pub fn text(&self, resource: &Resource) -> String {
+        let mut text = String::new();
+        for term in &self.terms {
+            let label = match term.field {
+                Field::Name => "metadata.name",
+                Field::Namespace => "metadata.namespace",
+                Field::At(at) => resource.selectable[at].label,
+            };
+            text.push_str(if text.is_empty() { "" } else { "," });
+            text.push_str(label);
+            text.push_str(if term.equals { "=" } else { "!=" });
+            for c in term.value.chars() {
+                if matches!(c, '\\' | ',' | '=') {
+                    text.push('\\');
+                }
+                text.push(c);
+            }
+        }
+        text
+    }
+
     /// The value that metadata.name must equal, if it must.
     pub fn name(&self) -> Option<&str> {
         self.value_of(Field::Name)
@@ -193,6 +215,8 @@ mod tests {
         ] {
             assert!(parse(text).matches(&pod), "{text}");
         }
+        let all = FieldSelector::parse("metadata.name!=a,spec.nodeName=n\\=1\\,\\\\", &pods).unwrap();
+        assert_eq!(FieldSelector::parse(&all.text(&pods), &pods).unwrap(), all);
         for text in ["metadata.name!=a", "metadata.name=b", "spec.nodeName=", "metadata.name=a,metadata.name=b"] {
             assert!(!parse(text).matches(&pod), "{text}");
         }

@@ -4,45 +4,16 @@
 //! so that a crash leaves the old one or the new one. A certificate is made anew when it is about to expire, when it
 //! lacks a name that it needs, or when it does not belong to its key or CA. Start reading at [`Pki::ensure`].
 
-mod files;
-mod issue;
-
 use std::path::{Path, PathBuf};
 
 use api::ambient::Ambient;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use wire::pki::{Authority, Purpose, Wanted, files};
 
-pub use files::write_private;
-use issue::{Authority, Purpose, Wanted};
+pub use wire::pki::{PkiError, write_private};
 
 use crate::tls::TlsFiles;
-
-/// Why there are no credentials.
-#[derive(Debug, thiserror::Error)]
-pub enum PkiError {
-    /// A file or the directory cannot be read, written or protected.
-    #[error("cannot {action} {path}: {error}")]
-    File {
-        /// `read`, `write`, …
-        action: &'static str,
-        /// Which one.
-        path: String,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// The CA in the directory cannot be used. It is never replaced by itself: everybody who trusts it would be cut off.
-    #[error("the CA in {path} cannot be used: {reason}")]
-    Authority {
-        /// Which file.
-        path: String,
-        /// Why.
-        reason: String,
-    },
-    /// A certificate cannot be made.
-    #[error("cannot make a certificate: {0}")]
-    Issue(#[from] rcgen::Error),
-}
 
 /// The credentials of a cluster, on disk.
 #[derive(Clone, Debug)]
@@ -69,7 +40,7 @@ impl Pki {
     /// it listens on, the machine's name. Unspecified addresses (`0.0.0.0`) in it are left out.
     pub fn ensure(directory: &Path, reached_at: &[String], ambient: &Ambient) -> Result<Self, PkiError> {
         files::protect_directory(directory)?;
-        let authority = Authority::ensure(directory, ambient)?;
+        let authority = Authority::ensure(directory, "shardplane-ca", ambient)?;
         let mut server: Vec<String> = SERVER_NAMES.map(str::to_owned).into();
         let unspecified = |name: &str| name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified());
         for name in reached_at.iter().filter(|name| !name.is_empty() && !unspecified(name)) {
@@ -79,10 +50,10 @@ impl Pki {
         }
         let local = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
         let wanted = [
-            Wanted::new(SERVER, "kube-apiserver", &[], Purpose::Server, server),
-            Wanted::new(ADMIN, "kubernetes-admin", &["system:masters"], Purpose::Client, Vec::new()),
-            Wanted::new(KUBELET_CLIENT, "kube-apiserver-kubelet-client", &[], Purpose::Client, Vec::new()),
-            Wanted::new(FLEET, "shardplane-fleet", &[], Purpose::Server, local),
+            wanted(SERVER, "kube-apiserver", &[], Purpose::Server, server),
+            wanted(ADMIN, "kubernetes-admin", &["system:masters"], Purpose::Client, Vec::new()),
+            wanted(KUBELET_CLIENT, "kube-apiserver-kubelet-client", &[], Purpose::Client, Vec::new()),
+            wanted(FLEET, "shardplane-fleet", &[], Purpose::Server, local),
         ];
         for wanted in &wanted {
             authority.ensure_signed(directory, wanted, ambient)?;
@@ -92,7 +63,7 @@ impl Pki {
 
     /// The CA's certificate: clients trust it, and client certificates are signed by it.
     pub fn ca(&self) -> PathBuf {
-        files::certificate(&self.directory, issue::CA)
+        files::certificate(&self.directory, wire::pki::CA)
     }
 
     /// The CA's certificate as PEM text, for clients in this process.
@@ -141,6 +112,16 @@ impl Pki {
              current-context: shardplane\n"
         ))
     }
+}
+
+fn wanted(
+    file: &'static str,
+    common_name: &'static str,
+    organizations: &'static [&'static str],
+    purpose: Purpose,
+    names: Vec<String>,
+) -> Wanted {
+    Wanted { file, common_name, organizations, purpose, names, uri: None }
 }
 
 const SERVER: &str = "apiserver";

@@ -155,6 +155,11 @@ impl Member {
         self.registration.ordinal
     }
 
+    /// Of this start of its process.
+    pub fn incarnation(&self) -> u128 {
+        self.registration.lease().incarnation
+    }
+
     /// Why it serves nothing or should not: `None` when all is well. For /readyz.
     pub fn unready(&self) -> Option<String> {
         if !self.is_valid() {

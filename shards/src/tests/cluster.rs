@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::faulty::FaultyStore;
+use super::wire::Wire;
 use crate::bootstrap::Bootstrap;
 use crate::service::*;
 use crate::topology::{Member, SlotMap, Topology, owner_of};
@@ -66,24 +67,30 @@ pub(super) fn seeds(count: u64) -> Vec<u64> {
     }
 }
 
-pub(super) struct Cluster {
+/// Shards that are called as functions.
+pub(super) type Cluster = Wired<false>;
+
+/// Shards that are called as functions or, where `WIRE` says so, over the wire.
+pub(super) struct Wired<const WIRE: bool> {
     pub(super) store: FaultyStore,
     pub(super) registry: Arc<Registry>,
     pub(super) ambient: Ambient,
     pub(super) topology: Topology,
     pub(super) shards: Vec<Arc<Shard>>,
+    services: Vec<Arc<dyn ShardService>>,
     /// Who owns what, as everybody is told.
     maps: watch::Sender<Arc<SlotMap>>,
     stop: CancellationToken,
     running: Vec<tokio::task::JoinHandle<()>>,
     options: ShardOptions,
+    _wires: Vec<Wire>,
 }
 
 pub(super) fn ambient(seed: u64) -> Ambient {
     Ambient { clock: Arc::new(TokioClock(tokio::time::Instant::now())), entropy: Arc::new(Seeded::new(seed)) }
 }
 
-impl Cluster {
+impl<const WIRE: bool> Wired<WIRE> {
     /// `count` shards over an empty store, with what every cluster has.
     pub(super) async fn start(count: usize) -> Self {
         let mut cluster = Self::bare(count, FaultyStore::default(), ShardOptions::default()).await;
@@ -106,7 +113,13 @@ impl Cluster {
             let config = config(ordinal as u16, slots, &store, &registry, &ambient, &options);
             shards.push(Shard::open(config).await.expect("the store is fine"));
         }
-        let (maps, following) = watch::channel(Arc::new(map(1, &shards)));
+        let mut services: Vec<_> = shards.iter().map(|shard| shard.clone() as Arc<dyn ShardService>).collect();
+        let mut wires = Vec::new();
+        if WIRE {
+            wires.extend(services.iter().map(|service| Wire::new(service.clone(), &registry, &ambient)));
+            services = wires.iter().map(|wire| wire.remote.clone() as Arc<dyn ShardService>).collect();
+        }
+        let (maps, following) = watch::channel(Arc::new(map(1, &shards, &services)));
         let topology = Topology::following(following);
         let stop = CancellationToken::new();
         let mut running = Vec::new();
@@ -115,12 +128,29 @@ impl Cluster {
             let (shard, stop) = (shard.clone(), stop.clone());
             running.push(tokio::spawn(async move { shard.run(stop).await }));
         }
-        Self { store, registry, ambient, topology, shards, maps, stop, running, options }
+        Self { store, registry, ambient, topology, shards, services, maps, stop, running, options, _wires: wires }
     }
 
     /// Tells everybody who owns what by now.
     pub(super) fn publish(&self) {
-        self.maps.send_modify(|maps| *maps = Arc::new(map(maps.generation + 1, &self.shards)));
+        self.maps.send_modify(|maps| *maps = Arc::new(map(maps.generation + 1, &self.shards, &self.services)));
+    }
+
+    /// Lets whoever owns slots by the records in the store serve them, as membership does after a move that failed.
+    pub(super) async fn settle(&self, slots: &SlotSet) {
+        for slot in slots.iter() {
+            let one: SlotSet = [slot].into_iter().collect();
+            loop {
+                let mut owners = self.shards.iter();
+                if owners.any(|shard| shard.owned().contains(slot)) {
+                    break;
+                }
+                for shard in &self.shards {
+                    let _ = shard.adopt(&one).await;
+                }
+            }
+        }
+        self.publish();
     }
 
     /// Moves slots from one shard to another, as membership does.
@@ -284,13 +314,13 @@ impl Cluster {
     }
 }
 
-fn map(generation: u64, shards: &[Arc<Shard>]) -> SlotMap {
-    let member = |shard: &Arc<Shard>| Member {
+fn map(generation: u64, shards: &[Arc<Shard>], services: &[Arc<dyn ShardService>]) -> SlotMap {
+    let member = |(shard, service): (&Arc<Shard>, &Arc<dyn ShardService>)| Member {
         ordinal: shard.epoch().ordinal,
-        service: shard.clone() as Arc<dyn ShardService>,
+        service: service.clone(),
         slots: shard.owned(),
     };
-    SlotMap::new(generation, shards.iter().map(member).collect())
+    SlotMap::new(generation, shards.iter().zip(services).map(member).collect())
 }
 
 pub(super) async fn clock(shard: &Arc<dyn ShardService>) -> Version {

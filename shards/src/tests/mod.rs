@@ -1,12 +1,16 @@
 //! Tests of whole shards over a store that may fail. A random one prints its seed and takes one from `SHARDPLANE_SEED`.
 
+mod audit;
 mod cluster;
 mod faulty;
 mod lists;
 mod model;
 mod moves;
+mod over_the_wire;
 mod ownership;
 mod pods;
+mod restarts;
 mod services;
 mod verbs;
 mod watches;
+mod wire;

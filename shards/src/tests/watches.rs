@@ -78,7 +78,8 @@ async fn who_does_not_read_is_let_go_and_slows_nobody() {
     cluster.create("configmaps", &map("a", "0")).await.unwrap();
     let mut seen = 0;
     for at in 0..1500 {
-        cluster.update("configmaps", &map("a", &format!("v{at}"))).await.unwrap();
+        // Large enough for more to come than a connection holds.
+        cluster.update("configmaps", &map("a", &format!("{at:01000}"))).await.unwrap();
         while let Ok(delivery) = quick.deliveries.try_recv() {
             seen += delivery.events.len();
         }

@@ -180,16 +180,18 @@ fn random_write(random: &mut StdRng) -> Write {
     Write::Put(key, Bytes::from(vec![random.random::<u8>(); length]))
 }
 
-fn seeds() -> Vec<u64> {
-    match std::env::var("SHARDPLANE_SEED") {
-        Ok(seed) => vec![seed.parse().expect("SHARDPLANE_SEED is a number")],
-        Err(_) => (0..24).collect(),
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn survives_every_fault() {
+    for seed in crate::contract::seeds(1) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(Embedded::open(directory.path()).unwrap());
+        crate::contract::model::survives_every_fault(store, seed, 12).await;
     }
 }
 
 #[tokio::test]
 async fn power_loss_takes_nothing_that_was_acknowledged() {
-    for seed in seeds() {
+    for seed in crate::contract::seeds(24) {
         lost_by_power_cuts(seed, false).await.unwrap_or_else(|lost| panic!("SHARDPLANE_SEED={seed}: {lost}"));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use api::ambient::Ambient;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PublicKeyData, SerialNumber, date_time_ymd,
+    PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber, date_time_ymd,
 };
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::{GeneralName, X509Certificate};
@@ -16,7 +16,7 @@ use x509_parser::prelude::{GeneralName, X509Certificate};
 use super::{PkiError, files};
 
 /// File name of the CA.
-pub(super) const CA: &str = "ca";
+pub const CA: &str = "ca";
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Clients' clocks may be a little behind.
@@ -24,42 +24,42 @@ const SKEW: Duration = Duration::from_secs(300);
 
 /// What a certificate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub enum Purpose {
+    /// To be called.
     Server,
+    /// To call.
     Client,
+    /// Both: what stands inside calls and is called.
+    Peer,
 }
 
 /// A certificate that there must be.
-pub(super) struct Wanted {
-    file: &'static str,
-    common_name: &'static str,
-    organizations: &'static [&'static str],
-    purpose: Purpose,
-    names: Vec<String>,
-}
-
-impl Wanted {
-    pub(super) fn new(
-        file: &'static str,
-        common_name: &'static str,
-        organizations: &'static [&'static str],
-        purpose: Purpose,
-        names: Vec<String>,
-    ) -> Self {
-        Self { file, common_name, organizations, purpose, names }
-    }
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Name of its files.
+    pub file: &'static str,
+    /// Its subject's common name.
+    pub common_name: &'static str,
+    /// Its subject's organizations: groups, for Kubernetes.
+    pub organizations: &'static [&'static str],
+    /// What it is for.
+    pub purpose: Purpose,
+    /// DNS names and addresses that it must have.
+    pub names: Vec<String>,
+    /// The URI that it must have.
+    pub uri: Option<String>,
 }
 
 /// The CA and its key.
-pub(super) struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     /// Made just now: nothing that an older one signed is worth anything.
     fresh: bool,
 }
 
 impl Authority {
-    /// Reads the CA, or makes one where there is none.
-    pub(super) fn ensure(directory: &Path, ambient: &Ambient) -> Result<Self, PkiError> {
+    /// Reads the CA, or makes one of that name where there is none.
+    pub fn ensure(directory: &Path, common_name: &str, ambient: &Ambient) -> Result<Self, PkiError> {
         let (certificate, key) = (files::certificate(directory, CA), files::key(directory, CA));
         match (files::read_private(&certificate)?, files::read_private(&key)?) {
             (Some(certificate_text), Some(key_text)) => {
@@ -84,14 +84,14 @@ impl Authority {
             (Some(_), None) => {
                 Err(PkiError::Authority { path: key.display().to_string(), reason: "the key is missing".to_owned() })
             }
-            (None, _) => Self::make(directory, ambient),
+            (None, _) => Self::make(directory, common_name, ambient),
         }
     }
 
-    fn make(directory: &Path, ambient: &Ambient) -> Result<Self, PkiError> {
+    fn make(directory: &Path, common_name: &str, ambient: &Ambient) -> Result<Self, PkiError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = params(Vec::new(), 3650 * DAY, ambient)?;
-        params.distinguished_name.push(DnType::CommonName, "shardplane-ca");
+        params.distinguished_name.push(DnType::CommonName, common_name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages =
             vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
@@ -102,7 +102,7 @@ impl Authority {
     }
 
     /// Makes a certificate unless there is one that will do.
-    pub(super) fn ensure_signed(&self, directory: &Path, wanted: &Wanted, ambient: &Ambient) -> Result<(), PkiError> {
+    pub fn ensure_signed(&self, directory: &Path, wanted: &Wanted, ambient: &Ambient) -> Result<(), PkiError> {
         let (certificate, key) = (files::certificate(directory, wanted.file), files::key(directory, wanted.file));
         let have = (files::read_private(&certificate)?, files::read_private(&key)?);
         if let (false, (Some(certificate), Some(key))) = (self.fresh, have)
@@ -116,12 +116,16 @@ impl Authority {
         for organization in wanted.organizations {
             params.distinguished_name.push(DnType::OrganizationName, *organization);
         }
+        if let Some(uri) = &wanted.uri {
+            params.subject_alt_names.push(SanType::URI(uri.as_str().try_into()?));
+        }
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![match wanted.purpose {
-            Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
-            Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
-        }];
+        params.extended_key_usages = match wanted.purpose {
+            Purpose::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
+            Purpose::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
+            Purpose::Peer => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+        };
         let signed = params.signed_by(&pair, &self.issuer)?;
         files::write_private(&key, &pair.serialize_pem())?;
         files::write_private(&certificate, &signed.pem())
@@ -139,7 +143,7 @@ fn params(names: Vec<String>, valid: Duration, ambient: &Ambient) -> Result<Cert
     Ok(params)
 }
 
-fn unix_seconds(ambient: &Ambient) -> i64 {
+pub(super) fn unix_seconds(ambient: &Ambient) -> i64 {
     ambient.clock.wall_micros().div_euclid(1_000_000)
 }
 
@@ -154,7 +158,8 @@ fn will_do(certificate: &str, key: &str, wanted: &Wanted, ambient: &Ambient) -> 
     inspect(certificate, |parsed| {
         let lasts = parsed.validity().not_after.timestamp() > unix_seconds(ambient) + 30 * DAY.as_secs() as i64;
         let names = names_of(parsed);
-        let wanted_names: BTreeSet<String> = wanted.names.iter().map(|name| canonical(name)).collect();
+        let wanted_names: BTreeSet<String> =
+            wanted.names.iter().map(|name| canonical(name)).chain(wanted.uri.clone()).collect();
         lasts && wanted_names.is_subset(&names) && parsed.public_key().raw == key.subject_public_key_info()
     })
     .unwrap_or(false)
@@ -163,7 +168,7 @@ fn will_do(certificate: &str, key: &str, wanted: &Wanted, ambient: &Ambient) -> 
 fn names_of(parsed: &X509Certificate<'_>) -> BTreeSet<String> {
     let Ok(Some(extension)) = parsed.subject_alternative_name() else { return BTreeSet::new() };
     let name = |name: &GeneralName<'_>| match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
             Ok(v4) => Some(IpAddr::from(v4).to_string()),
             Err(_) => <[u8; 16]>::try_from(*bytes).ok().map(|v6| IpAddr::from(v6).to_string()),

@@ -10,11 +10,13 @@ use super::PkiError;
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-pub(super) fn certificate(directory: &Path, name: &str) -> PathBuf {
+/// Where the certificate of that name stands.
+pub fn certificate(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}.crt"))
 }
 
-pub(super) fn key(directory: &Path, name: &str) -> PathBuf {
+/// Where its key stands.
+pub fn key(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}.key"))
 }
 
@@ -24,10 +26,21 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PkiErr
 }
 
 /// Makes the directory, or closes one that others can read.
-pub(super) fn protect_directory(directory: &Path) -> Result<(), PkiError> {
+pub fn protect_directory(directory: &Path) -> Result<(), PkiError> {
     let made = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory);
     made.map_err(failed("make the directory", directory))?;
     protect(directory, DIRECTORY_MODE)
+}
+
+/// Waits until no other process is making credentials in the directory, and keeps others waiting while the file is open.
+pub(super) fn lock(directory: &Path) -> Result<File, PkiError> {
+    let path = directory.join(".lock");
+    let open = || {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(&path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    open().map_err(failed("lock", &path))
 }
 
 /// Takes rights away that nobody but the owner should have.
@@ -40,7 +53,8 @@ fn protect(path: &Path, mode: u32) -> Result<(), PkiError> {
     Ok(())
 }
 
-pub(super) fn read(path: &Path) -> Result<String, PkiError> {
+/// The text of a file that must be there.
+pub fn read(path: &Path) -> Result<String, PkiError> {
     fs::read_to_string(path).map_err(failed("read", path))
 }
 

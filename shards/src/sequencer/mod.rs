@@ -11,17 +11,19 @@
 //! - a failed batch takes every later one with it, and the overlay is empty afterwards;
 //! - which slots the shard owns changes under the same lock: no write is given a place in a slot that has left.
 
+mod pending;
+mod slots;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::object::Draft;
 use api::resource::Durability;
 use api::slot::{SLOTS, Slot, SlotSet};
-use api::{Object, Status, Version};
+use api::{Object, Version};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::clock::HybridClock;
 use crate::lease::Lease;
@@ -29,73 +31,11 @@ use crate::log::Operation;
 use crate::service::{Event, ShardError};
 use crate::table::{Key, Table};
 
-/// What an open batch may count for ([`store::Batch::size`]) before writers wait for the commit loop: with the largest object
-/// and a fence of every slot it still fits [`store::BATCH_BYTES`].
-const BATCH_BYTES: usize = 3 << 20;
-/// What a write counts for beside its object: its key, names and the fence of its slot.
-const WRITE_OVERHEAD: usize = 1024;
-/// Writes of an open batch beyond which writers wait for the commit loop.
-const BATCH_WRITES: usize = 8192;
-/// How long an answer waits for its batch.
-const COMMIT_WAIT: Duration = Duration::from_secs(30);
+pub(crate) use pending::{Loss, Pending, Ticket, Written};
 
 /// Index into a shard's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TableId(pub(crate) u32);
-
-/// Why a batch was not published.
-#[derive(Clone, Debug)]
-pub(crate) enum Loss {
-    /// It did not happen, for a reason that a client may read.
-    Failed(Arc<str>),
-    /// It did not happen, because the shard does not own its slots any more.
-    NotOwner,
-    /// Nobody knows whether it happened.
-    Unknown(Arc<str>),
-}
-
-impl From<Loss> for ShardError {
-    fn from(loss: Loss) -> Self {
-        match loss {
-            Loss::Failed(reason) => Status::unavailable(format!("the write was not stored: {reason}")).into(),
-            Loss::NotOwner => Self::NotOwner,
-            Loss::Unknown(reason) => Self::Lost(reason.to_string()),
-        }
-    }
-}
-
-/// What became of a batch.
-type Settled = Option<Result<(), Loss>>;
-
-/// A batch to wait for.
-#[derive(Clone, Debug)]
-pub(crate) struct Ticket {
-    number: u64,
-    settled: watch::Receiver<Settled>,
-}
-
-impl Ticket {
-    /// Waits until the batch is published. An error says that it is lost, or that nobody knows yet.
-    pub(crate) async fn wait(mut self) -> Result<(), ShardError> {
-        let settled = tokio::time::timeout(COMMIT_WAIT, self.settled.wait_for(Option::is_some)).await;
-        match settled {
-            Ok(Ok(settled)) => Ok(settled.clone().expect("waited for it")?),
-            Ok(Err(_)) => Err(ShardError::Lost("the shard is shutting down".to_owned())),
-            Err(_) => {
-                let late = Status::new(api::status::Reason::Timeout, "the store did not answer in time");
-                Err(late.retry_after(1).into())
-            }
-        }
-    }
-
-    /// The later of two batches: it is settled only after the earlier one.
-    pub(crate) fn later(self, other: Option<Self>) -> Self {
-        match other {
-            Some(other) if other.number > self.number => other,
-            _ => self,
-        }
-    }
-}
 
 /// The newest state of an object, pending or not.
 #[derive(Clone, Debug, Default)]
@@ -153,61 +93,6 @@ pub(crate) enum Sequenced {
     Full(Ticket),
 }
 
-/// One write of a batch.
-pub(crate) struct Written {
-    pub(crate) table: TableId,
-    pub(crate) event: Arc<Event>,
-    pub(crate) request: u128,
-    pub(crate) code: u16,
-    pub(crate) operation: Operation,
-}
-
-/// A batch that is being filled or written.
-pub(crate) struct Pending {
-    pub(crate) number: u64,
-    pub(crate) writes: Vec<Written>,
-    pub(crate) slots: BTreeSet<Slot>,
-    /// The first version of each table in it.
-    first: HashMap<TableId, Version>,
-    pub(crate) bytes: usize,
-    /// Somebody waits for it.
-    urgent: bool,
-    /// Stored in the same transaction.
-    pub(crate) ceiling: Option<Version>,
-    settled: watch::Sender<Settled>,
-}
-
-impl Pending {
-    fn new(number: u64) -> Self {
-        Self {
-            number,
-            writes: Vec::new(),
-            slots: BTreeSet::new(),
-            first: HashMap::new(),
-            bytes: 0,
-            urgent: false,
-            ceiling: None,
-            settled: watch::Sender::new(None),
-        }
-    }
-
-    fn ticket(&self) -> Ticket {
-        Ticket { number: self.number, settled: self.settled.subscribe() }
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes >= BATCH_BYTES || self.writes.len() >= BATCH_WRITES
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.ceiling.is_none()
-    }
-
-    fn settle(&self, result: Result<(), Loss>) {
-        self.settled.send_replace(Some(result));
-    }
-}
-
 /// What the commit loop keeps of a batch that the sequencer still counts as pending.
 struct InFlight {
     number: u64,
@@ -219,13 +104,6 @@ struct InFlight {
 
 /// A pending state (`None`: gone) and the number of its batch.
 type Overlaid = (Option<Arc<Object>>, u64);
-
-/// A slot as it was owned at one moment: what is derived from it holds while it was not given up since.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Hold {
-    slot: Slot,
-    taken: u32,
-}
 
 struct Inner {
     clock: HybridClock,
@@ -267,99 +145,6 @@ impl Sequencer {
             lost: false,
         };
         Self { inner: Mutex::new(inner), lease, tables, filled: Notify::new() }
-    }
-
-    /// The slots that are answered for.
-    pub(crate) fn owned(&self) -> Arc<SlotSet> {
-        self.inner.lock().owned.clone()
-    }
-
-    /// Holds on to a slot that the shard owns and may answer for.
-    pub(crate) fn hold(&self, slot: Slot) -> Result<Hold, ShardError> {
-        let inner = self.inner.lock();
-        if inner.lost || !inner.owned.contains(slot) || !self.lease.is_valid() {
-            return Err(ShardError::NotOwner);
-        }
-        Ok(Hold { slot, taken: inner.taken[usize::from(slot.0)] })
-    }
-
-    /// Whether the slot was the shard's all the time, and it may still answer. Looked at after the answer was taken.
-    pub(crate) fn check(&self, hold: Hold) -> Result<(), ShardError> {
-        let now = self.hold(hold.slot)?;
-        if now.taken == hold.taken { Ok(()) } else { Err(ShardError::NotOwner) }
-    }
-
-    /// From now on nothing is written to these slots. Waits for what is pending there.
-    pub(crate) async fn stop_writes(&self, slots: &SlotSet) -> Result<(), ShardError> {
-        loop {
-            let ticket = {
-                let mut inner = self.inner.lock();
-                inner.leaving = inner.leaving.union(slots);
-                let any = |of: &BTreeSet<Slot>| of.iter().any(|slot| slots.contains(*slot));
-                if any(&inner.open.slots) {
-                    inner.open.urgent = true;
-                    Some(inner.open.ticket())
-                } else {
-                    inner.in_flight.as_ref().filter(|batch| any(&batch.slots)).map(|batch| batch.ticket.clone())
-                }
-            };
-            let Some(ticket) = ticket else { return Ok(()) };
-            self.filled.notify_one();
-            match ticket.wait().await {
-                Ok(()) | Err(ShardError::Status(_)) => {}
-                Err(lost) => return Err(lost),
-            }
-        }
-    }
-
-    /// Writes may go on: the slots stay after all.
-    pub(crate) fn resume_writes(&self, slots: &SlotSet) {
-        let mut inner = self.inner.lock();
-        inner.leaving = inner.leaving.difference(slots);
-    }
-
-    /// Stops answering for slots that nothing is written to any more. Answers what is left, a version at or above every one
-    /// that was released for them, and for each table a watermark that is true.
-    pub(crate) fn let_go(&self, slots: &SlotSet) -> (Arc<SlotSet>, Version, Vec<Version>) {
-        let mut inner = self.inner.lock();
-        inner.owned = Arc::new(inner.owned.difference(slots));
-        inner.leaving = inner.leaving.difference(slots);
-        let watermarks = (0..self.tables.len()).map(|at| inner.released(TableId(at as u32))).collect();
-        (inner.owned.clone(), inner.clock.last().min(inner.clock.durable()), watermarks)
-    }
-
-    /// Makes every later version higher than `floor`, and waits until nothing at or below it is pending and a ceiling above
-    /// it is stored. Answers for each table a watermark, not below the floor, that is true.
-    pub(crate) async fn rise(&self, floor: Version) -> Result<Vec<Version>, ShardError> {
-        if let Some(ticket) = self.raise(floor) {
-            ticket.wait().await?;
-        }
-        loop {
-            let ticket = {
-                let mut inner = self.inner.lock();
-                let watermarks: Vec<Version> =
-                    (0..self.tables.len()).map(|at| inner.released(TableId(at as u32))).collect();
-                if watermarks.iter().all(|watermark| *watermark >= floor) {
-                    return Ok(watermarks);
-                }
-                match &inner.in_flight {
-                    Some(batch) => batch.ticket.clone(),
-                    None => {
-                        inner.open.urgent = true;
-                        inner.open.ticket()
-                    }
-                }
-            };
-            self.filled.notify_one();
-            ticket.wait().await?;
-        }
-    }
-
-    /// From now on the shard answers for these slots as well. Their tables have them.
-    pub(crate) fn take_in(&self, slots: &SlotSet) {
-        let mut inner = self.inner.lock();
-        inner.owned = Arc::new(inner.owned.union(slots));
-        slots.iter().for_each(|slot| inner.taken[usize::from(slot.0)] += 1);
     }
 
     /// Nothing at or below it is pending in any table.
@@ -601,7 +386,7 @@ impl Inner {
         };
         let number = self.open.number;
         self.overlay.insert((table, key), ((!deleted).then(|| object.clone()), number));
-        self.open.bytes += object.tail().len() + WRITE_OVERHEAD;
+        self.open.bytes += object.tail().len() + pending::WRITE_OVERHEAD;
         self.open.slots.insert(slot);
         self.open.first.entry(table).or_insert(version);
         let event = Arc::new(Event { version, slot, object, old: base, deleted });

@@ -1,0 +1,10 @@
+//! Makes Rust of the protocol: `proto/*.proto`, read by protox, so that no protoc has to be installed.
+
+use std::error::Error;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let files = protox::compile(["store.proto", "shard.proto", "membership.proto"], ["proto"])?;
+    tonic_prost_build::configure().build_transport(false).bytes(".").compile_fds(files)?;
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! A process's own place behind the internal CA.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use api::ambient::Ambient;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::issue::{Authority, CA, Purpose, Wanted};
+use super::trust::{Role, TlsClock, Trust};
+use super::{PkiError, files};
+
+/// Who this process is to the others, and by what it knows them. Cheap to clone.
+#[derive(Clone)]
+pub struct Identity(Arc<Parts>);
+
+struct Parts {
+    role: Role,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    trust: Arc<Trust>,
+    clock: TlsClock,
+}
+
+impl Identity {
+    /// Reads the certificate of a role from the directory of the internal CA (`--internal-ca-dir`).
+    ///
+    /// Where the CA's key is, what is missing or about to expire is made; so is the CA, in a directory without one. To other
+    /// machines an operator copies `ca.crt`, `ROLE.crt` and `ROLE.key`, and there nothing is ever made.
+    pub fn ensure(directory: &Path, role: Role, ambient: &Ambient) -> Result<Self, PkiError> {
+        files::protect_directory(directory)?;
+        // Processes that start together would otherwise each make a CA.
+        let _locked = files::lock(directory)?;
+        let exists = |path: &Path| path.try_exists().unwrap_or(true);
+        if exists(&files::key(directory, CA)) || !exists(&files::certificate(directory, CA)) {
+            // Part of its name is drawn, so that an error can tell two of them apart.
+            let name = format!("shardplane-internal-ca-{:08x}", ambient.entropy.next_u64() >> 32);
+            let authority = Authority::ensure(directory, &name, ambient)?;
+            authority.ensure_signed(directory, &wanted(role), ambient)?;
+        }
+        Self::read(directory, role, ambient)
+    }
+
+    fn read(directory: &Path, role: Role, ambient: &Ambient) -> Result<Self, PkiError> {
+        let (ca, own) = (files::certificate(directory, CA), files::certificate(directory, role.name()));
+        let key = files::key(directory, role.name());
+        let provider = Arc::new(default_provider());
+        let trusted = chain(&ca)?.swap_remove(0);
+        let trust = Trust::new(trusted, provider).map_err(|error| unusable(&ca, &error))?;
+        let (own_chain, secret) = (chain(&own)?, text(&key)?);
+        let secret = PrivateKeyDer::from_pem_slice(secret.as_bytes()).map_err(|error| unusable(&key, &error))?;
+        let clock = TlsClock(ambient.clock.clone());
+        let checked = trust.check_role(&own_chain[0], &own_chain[1..], clock.now(), role);
+        checked.map_err(|error| unusable(&own, &error))?;
+        Ok(Self(Arc::new(Parts { role, chain: own_chain, key: secret, trust: Arc::new(trust), clock })))
+    }
+
+    /// What this process is.
+    pub fn role(&self) -> Role {
+        self.0.role
+    }
+
+    /// The same certificate, but with the other's CA and clock: who shows what the others should refuse.
+    #[cfg(test)]
+    pub(crate) fn trusting(&self, other: &Self) -> Self {
+        let (mine, other) = (&self.0, &other.0);
+        let (chain, key) = (mine.chain.clone(), mine.key.clone_key());
+        Self(Arc::new(Parts { role: mine.role, chain, key, trust: other.trust.clone(), clock: other.clock.clone() }))
+    }
+
+    pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.0.chain.clone()
+    }
+
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
+        self.0.key.clone_key()
+    }
+
+    pub(crate) fn trust(&self) -> &Arc<Trust> {
+        &self.0.trust
+    }
+
+    pub(crate) fn clock(&self) -> &TlsClock {
+        &self.0.clock
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the key.
+        f.debug_struct("Identity").field("role", &self.0.role).finish_non_exhaustive()
+    }
+}
+
+fn wanted(role: Role) -> Wanted {
+    Wanted {
+        file: role.name(),
+        common_name: role.name(),
+        organizations: &[],
+        purpose: Purpose::Peer,
+        names: Vec::new(),
+        uri: Some(role.uri()),
+    }
+}
+
+fn text(path: &Path) -> Result<String, PkiError> {
+    let missing = "it is missing, and without the CA's key none can be made: copy it from where the CA is";
+    files::read_private(path)?.ok_or_else(|| unusable(path, &missing))
+}
+
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, PkiError> {
+    let text = text(path)?;
+    let read = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
+    match read {
+        Ok(chain) if chain.is_empty() => Err(unusable(path, &"it holds no certificate")),
+        Ok(chain) => Ok(chain),
+        Err(error) => Err(unusable(path, &error)),
+    }
+}
+
+fn unusable(path: &Path, reason: &dyn fmt::Display) -> PkiError {
+    PkiError::Certificate { path: path.display().to_string(), reason: reason.to_string() }
+}
