@@ -209,7 +209,8 @@ async fn fenced_ceiling(store: &SharedStore, slot: Slot, owner: Epoch) -> Result
 }
 
 /// Gives slots to another member, with a floor that it starts above. `Fenced`: this member or the heir is not what it was, or
-/// a slot is not this member's. `Unknown`: nobody knows whose they are; who asks later will.
+/// a slot is not this member's. Does not answer before it is known whose they are: a batch that may still happen would take
+/// the slots away from a member that serves them again.
 pub(crate) async fn hand_over(
     store: &SharedStore,
     ambient: &Ambient,
@@ -228,7 +229,17 @@ pub(crate) async fn hand_over(
         writes.push(Write::Put(keys::slot_owner(slot), heir.encode()));
         writes.push(Write::Put(keys::floor(slot), keys::encode_version(floor)));
     }
-    settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes }).await
+    let batch = Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes };
+    let mut outcome = settle(store, batch.clone()).await;
+    while let Err(StoreError::Unknown(_)) = outcome {
+        outcome = settle(store, batch.clone()).await;
+        if let Err(StoreError::Unavailable(reason)) = outcome {
+            // This time.
+            outcome = Err(StoreError::Unknown(reason));
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+    outcome
 }
 
 /// A generation unlike any before: the moment, for people, and a random number.
@@ -260,7 +271,7 @@ pub(crate) async fn settle(store: &SharedStore, batch: Batch) -> Result<(), Stor
 }
 
 /// Refuses a store of another format; answers when it was made, if it was.
-async fn check_format(store: &SharedStore) -> Result<Option<Version>, OpenError> {
+pub(crate) async fn check_format(store: &SharedStore) -> Result<Option<Version>, OpenError> {
     let Some(found) = store.get(keys::format()).await? else { return Ok(None) };
     let text = String::from_utf8_lossy(&found).into_owned();
     match text.parse::<u32>() {
