@@ -8,6 +8,7 @@ mod moves;
 mod over_the_wire;
 mod ownership;
 mod pods;
+mod rpc;
 mod services;
 mod verbs;
 mod watches;
