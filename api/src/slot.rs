@@ -70,7 +70,8 @@ impl SlotSet {
     /// The set that [`SlotSet::to_bytes`] has written; `None` for a wrong number of bytes.
     pub fn of_bytes(bytes: &[u8]) -> Option<Self> {
         let (words, rest) = bytes.as_chunks();
-        let words: [u64; WORDS] = words.iter().map(|word| u64::from_le_bytes(*word)).collect::<Vec<_>>().try_into().ok()?;
+        let words: [u64; WORDS] =
+            words.iter().map(|word| u64::from_le_bytes(*word)).collect::<Vec<_>>().try_into().ok()?;
         rest.is_empty().then_some(Self(words))
     }
 
