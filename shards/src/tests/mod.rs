@@ -10,6 +10,7 @@ mod over_the_wire;
 mod ownership;
 mod pods;
 mod restarts;
+mod rpc;
 mod services;
 mod verbs;
 mod watches;
