@@ -9,6 +9,7 @@
 
 pub mod bootstrap;
 pub mod commit;
+pub mod merge;
 pub mod metrics;
 pub mod service;
 pub mod shard;
