@@ -251,8 +251,7 @@ impl<E: Item> Merger<E> {
         let past = past.filter(|event| slots.contains(event.slot)).map(E::of);
         let since = limbo.into_iter().filter(|item| item.event().version > to);
         self.fill(past.chain(since).collect(), sink);
-        let place =
-            if to > mark { Place::Ahead { source, covered: to } } else { Place::Attached { source } };
+        let place = if to > mark { Place::Ahead { source, covered: to } } else { Place::Attached { source } };
         self.groups.put(&slots, place);
         self.release(sink);
     }

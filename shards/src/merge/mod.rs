@@ -2,8 +2,8 @@
 //! (DESIGN D5).
 //!
 //! [`Merger`] is a state machine without I/O. Start reading there: `opened`, `delivered`, `broken`, `answered`, `expired` are
-//! all that happens to it, a [`Sink`] hears what it finds out. A [`Driver`] feeds it from the live shards of a
-//! [`crate::Topology`]. A gateway's relays and the configuration that shards follow stand on it.
+//! all that happens to it, a [`Sink`] hears what it finds out. [`drive`] feeds it from the live shards of a
+//! [`crate::Topology`]. A gateway's relays stand on it, and an [`Informer`], for configuration that shards follow.
 //!
 //! Each slot is attached to at most one source, and events of a slot from any other are dropped. How far a slot is known
 //! ("covered") is kept for groups of slots: those of one source are as far as its watermark. When a source breaks, or says
@@ -19,9 +19,13 @@
 //! behind what the sink was told is lost; nothing at or below a covered version or the mark follows; a slot whose source lives
 //! waits for no other.
 
+mod driver;
 mod groups;
+mod informer;
 mod machine;
 #[cfg(test)]
 mod tests;
 
+pub use driver::{Merging, Sources, drive, nudge};
+pub use informer::Informer;
 pub use machine::{Fetch, FetchId, Item, Merger, Sink, SourceId};

@@ -65,7 +65,9 @@ impl Checker {
         let known = &self.known[block];
         if version <= known.covered || version <= self.mark {
             let (covered, mark) = (known.covered, self.mark);
-            self.wrong(|| format!("{version} in {block} follows, though {covered} was covered and {mark} was the mark"));
+            self.wrong(|| {
+                format!("{version} in {block} follows, though {covered} was covered and {mark} was the mark")
+            });
         }
         if self.truth.insert(version, block).is_some() {
             self.wrong(|| format!("the world is wrong: {version} twice"));
@@ -86,9 +88,10 @@ impl Checker {
             }
             self.known[block].covered = covered;
             let promised = self.truth.range((Excluded(before), Included(covered.max(before))));
-            let missing = promised.filter(|(_, of)| **of == block).map(|(version, _)| *version).find(|version| {
-                self.known[block].demands(*version) && !self.arrived.contains(version)
-            });
+            let missing = promised
+                .filter(|(_, of)| **of == block)
+                .map(|(version, _)| *version)
+                .find(|version| self.known[block].demands(*version) && !self.arrived.contains(version));
             if let Some(version) = missing {
                 self.wrong(|| format!("{block} is covered up to {covered}, but {version} has not arrived"));
             }
@@ -108,7 +111,9 @@ impl Checker {
         // Whoever comes to the present of a slot now finds what has arrived.
         for (version, block) in self.truth.range(next(mark.max(self.shed))..) {
             let slot = Slot(*block as u16);
-            if self.arrived.contains(version) != merger.held(slot, version.before()).iter().any(|e| e.version == *version) {
+            if self.arrived.contains(version)
+                != merger.held(slot, version.before()).iter().any(|e| e.version == *version)
+            {
                 let version = *version;
                 self.wrong(|| format!("{version} is held, or arrived, and not both"));
                 break;

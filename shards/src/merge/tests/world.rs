@@ -366,7 +366,8 @@ impl World {
         let (laggards, version) = self.merger.laggards();
         for id in &laggards {
             let shard = self.by_source[id.0 as usize];
-            if self.shards[shard].life == Life::Alive && self.shards[shard].stream.as_ref().is_some_and(|s| s.id == *id) {
+            if self.shards[shard].life == Life::Alive && self.shards[shard].stream.as_ref().is_some_and(|s| s.id == *id)
+            {
                 self.raise(shard, version.micros());
                 self.send(shard, Vec::new(), self.promise(shard), false);
             }
