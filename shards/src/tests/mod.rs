@@ -2,6 +2,7 @@
 
 mod cluster;
 mod faulty;
+mod informers;
 mod lists;
 mod model;
 mod ownership;
