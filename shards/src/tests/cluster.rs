@@ -90,7 +90,9 @@ impl Cluster {
 
     /// The same over a store that may hold something, as it is.
     pub(super) async fn bare(count: usize, store: FaultyStore, options: ShardOptions) -> Self {
-        Self::with(count, store, options, ambient(7)).await
+        // Nobody draws the same ids after a crash as before it.
+        let seed = 7 + ((store.commits() as u64) << 32);
+        Self::with(count, store, options, ambient(seed)).await
     }
 
     async fn with(count: usize, store: FaultyStore, options: ShardOptions, ambient: Ambient) -> Self {

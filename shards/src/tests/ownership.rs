@@ -96,12 +96,12 @@ async fn a_crash_loses_of_relaxed_writes_what_a_flush_holds_at_most() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_embedded_store_keeps_it_all() {
     let directory = tempfile::tempdir().unwrap();
-    let open = || {
+    let open = |seed| {
         let path = directory.path().to_owned();
         async move {
             let store = tokio::task::spawn_blocking(move || store::Embedded::open(&path)).await.unwrap().unwrap();
             let registry = Arc::new(api::builtin::registry(&Default::default()));
-            let ambient = ambient(3);
+            let ambient = ambient(seed);
             let options = ShardOptions::default();
             let slots = (0..SLOTS).map(Slot).collect();
             let config = config(0, slots, &FaultyStore::default(), &registry, &ambient, &options);
@@ -118,12 +118,12 @@ async fn the_embedded_store_keeps_it_all() {
             (shard, stop, running)
         }
     };
-    let (shard, stop, running) = open().await;
+    let (shard, stop, running) = open(3).await;
     let before: Vec<_> = shard.tables.iter().map(crate::table::Table::snapshot).collect();
     stop.cancel();
     running.await.unwrap();
     drop(shard);
-    let (shard, stop, running) = open().await;
+    let (shard, stop, running) = open(4).await;
     let after: Vec<_> = shard.tables.iter().map(crate::table::Table::snapshot).collect();
     assert_eq!(before, after, "a second start makes nothing that is there already");
     stop.cancel();
