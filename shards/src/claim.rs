@@ -1,167 +1,306 @@
 //! Owning an ordinal and slots: the epochs that every batch is fenced by.
 //!
-//! A claim writes one new epoch under the ordinal and every slot, fenced by what was there. From then on the former
-//! owner's batches fail, so what is read afterwards is final: first the ceilings of the former owners, above which the
-//! clock starts, then the objects.
+//! An epoch stands under the ordinal and under every slot that its holder owns. Who takes an ordinal replaces its epoch, and
+//! from then on the former owner's batches fail, so what is read afterwards is final: the ceiling of its clock, above which
+//! the next owner starts, then its slots. A hand-over between the living writes a floor instead ([`hand_over`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::Arc;
 
 use api::Version;
 use api::ambient::Ambient;
-use api::slot::{SLOTS, Slot};
-use bytes::Bytes;
+use api::slot::{SLOTS, Slot, SlotSet};
+use bytes::{BufMut, Bytes, BytesMut};
 use store::{Batch, BatchId, Fence, SharedStore, StoreError, Write};
 
 use crate::keys::{self, Epoch};
 use crate::shard::OpenError;
 
-/// Slots and an ordinal under one epoch.
-#[derive(Clone, Debug)]
-pub(crate) struct Claim {
+/// Times that a change is decided again because somebody else was faster, or settled again because nobody knew.
+const TRIES: usize = 8;
+
+/// An ordinal and slots under one epoch, taken from whoever had them: what a fixed topology does at start.
+pub(crate) struct Taken {
+    pub(crate) epoch: Epoch,
+    /// Above everything that former owners have released.
+    pub(crate) floor: Version,
+    /// See [`keys::first`].
+    pub(crate) first: Version,
+}
+
+/// Takes the ordinal and the slots over, whoever has them.
+pub(crate) async fn take(
+    store: &SharedStore,
+    ambient: &Ambient,
     ordinal: u16,
-    slots: Arc<[Slot]>,
-    epoch: Epoch,
-}
-
-impl Claim {
-    /// Takes the ordinal and the slots over; answers the claim and the highest ceiling of whoever owned them before.
-    pub(crate) async fn take(
-        store: &SharedStore,
-        ambient: &Ambient,
-        ordinal: u16,
-        slots: Arc<[Slot]>,
-    ) -> Result<(Self, Version), OpenError> {
-        check_format(store).await?;
-        // Two that open the same slots at once: one is fenced, looks again and wins, or is fenced later.
-        for _ in 0..8 {
-            let before = read_owners(store, ordinal, &slots).await?;
-            let owners: Vec<Epoch> = before.iter().filter_map(|(_, value)| Epoch::decode(value.as_deref()?)).collect();
-            let count = owners.iter().map(|owner| owner.count).max().unwrap_or(0) + 1;
-            let epoch = Epoch { count, ordinal, incarnation: ambient.entropy.next_u128() };
-            let claim = Self { ordinal, slots: slots.clone(), epoch };
-            let fences = before.into_iter().map(|(key, expected)| Fence { key, expected }).collect();
-            let mut writes = claim.writes();
+    slots: &SlotSet,
+    now: Version,
+) -> Result<Taken, OpenError> {
+    // Two that open the same slots at once: one is fenced, looks again and wins, or is fenced later.
+    for _ in 0..TRIES {
+        let first = check_format(store).await?;
+        let slot_owners = owners(store).await?;
+        let handed = floors(store).await?;
+        let own = store.get(keys::ordinal_owner(ordinal)).await?;
+        let mut fences = vec![Fence { key: keys::ordinal_owner(ordinal), expected: own.clone() }];
+        let mut former = BTreeSet::from([ordinal]);
+        let mut count = own.as_deref().and_then(Epoch::decode).map_or(0, |own| own.count);
+        let mut floor = first.unwrap_or(now);
+        for slot in slots.iter() {
+            let owner = slot_owners.get(&slot);
+            if let Some(owner) = owner {
+                former.insert(owner.ordinal);
+                count = count.max(owner.count);
+            }
+            fences.push(Fence { key: keys::slot_owner(slot), expected: owner.map(|owner| owner.encode()) });
+            floor = floor.max(handed.get(&slot).copied().unwrap_or_default());
+        }
+        for ordinal in former {
+            // Fenced as well: the former owner may be raising it.
+            let key = keys::ceiling(ordinal);
+            let expected = store.get(key.clone()).await?;
+            floor = floor.max(version(&key, expected.as_deref())?);
+            fences.push(Fence { key, expected });
+        }
+        let epoch = Epoch { count: count + 1, ordinal, incarnation: ambient.entropy.next_u128() };
+        let mut writes = vec![
+            Write::Put(keys::ordinal_owner(ordinal), epoch.encode()),
+            // So that the floor outlives this process, should it die before it stores a ceiling of its own.
+            Write::Put(keys::ceiling(ordinal), keys::encode_version(floor)),
+        ];
+        writes.extend(slots.iter().map(|slot| Write::Put(keys::slot_owner(slot), epoch.encode())));
+        if first.is_none() {
+            fences.push(Fence { key: keys::format(), expected: None });
             writes.push(Write::Put(keys::format(), Bytes::from(keys::FORMAT.to_string())));
-            match store.commit(Batch { id: BatchId(epoch.incarnation), fences, writes }).await {
-                Ok(()) => {
-                    let former = owners.iter().map(|owner| owner.ordinal).chain([ordinal]).collect();
-                    let floor = highest_ceiling(store, former).await?;
-                    return Ok((claim, floor));
-                }
-                Err(StoreError::Fenced { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+            writes.push(Write::Put(keys::first(), keys::encode_version(now)));
         }
-        Err(OpenError::Contended)
+        match settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes }).await {
+            Ok(()) => return Ok(Taken { epoch, floor, first: first.unwrap_or(now) }),
+            Err(StoreError::Fenced { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
+    Err(OpenError::Contended)
+}
 
-    /// The fence value of this claim.
-    pub(crate) fn epoch(&self) -> Bytes {
-        self.epoch.encode()
-    }
-
-    /// Claims again under a new epoch, so that no batch of the present one can happen any more. `Fenced`: somebody else
-    /// has taken over. May be tried again with the same claim after any other error.
-    pub(crate) async fn renew(&mut self, store: &SharedStore, ambient: &Ambient) -> Result<(), StoreError> {
-        let old = self.epoch();
-        let new = Epoch {
-            count: self.epoch.count + 1,
-            ordinal: self.ordinal,
-            // The same at every try, so that one that happened late is recognised.
-            incarnation: self.epoch.incarnation.rotate_left(1) ^ 1,
+/// Above everything that the ordinal has released before this epoch, for one whose ordinal was taken already.
+pub(crate) async fn taken(
+    store: &SharedStore,
+    ambient: &Ambient,
+    epoch: Epoch,
+    now: Version,
+) -> Result<Taken, OpenError> {
+    for _ in 0..TRIES {
+        let first = match check_format(store).await? {
+            Some(first) => first,
+            None => {
+                let fences = vec![Fence { key: keys::format(), expected: None }];
+                let writes = vec![
+                    Write::Put(keys::format(), Bytes::from(keys::FORMAT.to_string())),
+                    Write::Put(keys::first(), keys::encode_version(now)),
+                ];
+                match settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes }).await {
+                    Ok(()) => now,
+                    Err(StoreError::Fenced { .. }) => continue,
+                    Err(error) => return Err(error.into()),
+                }
+            }
         };
-        let next = Self { epoch: new, ..self.clone() };
-        let mut fences = vec![Fence { key: keys::ordinal_owner(self.ordinal), expected: Some(old.clone()) }];
-        let slots = self.slots.iter();
-        fences.extend(slots.map(|slot| Fence { key: keys::slot_owner(*slot), expected: Some(old.clone()) }));
-        let batch = Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes: next.writes() };
-        match store.commit(batch).await {
-            Ok(()) => {}
-            Err(error @ (StoreError::Unknown(_) | StoreError::Fenced { .. })) => {
-                let owner = store.get(keys::ordinal_owner(self.ordinal)).await?;
-                if owner.as_ref() == Some(&old) {
-                    // Ours, but a slot is not; or it did not happen.
-                    return match error {
-                        StoreError::Unknown(reason) => Err(StoreError::Unavailable(reason)),
-                        fenced => Err(fenced),
-                    };
+        let key = keys::ceiling(epoch.ordinal);
+        let floor = version(&key, store.get(key.clone()).await?.as_deref())?;
+        return Ok(Taken { epoch, floor: floor.max(first), first });
+    }
+    Err(OpenError::Contended)
+}
+
+/// Stores the first ceiling of an epoch.
+pub(crate) async fn store_ceiling(
+    store: &SharedStore,
+    ambient: &Ambient,
+    epoch: Epoch,
+    ceiling: Version,
+) -> Result<(), StoreError> {
+    let fences = vec![Fence { key: keys::ordinal_owner(epoch.ordinal), expected: Some(epoch.encode()) }];
+    let writes = vec![Write::Put(keys::ceiling(epoch.ordinal), keys::encode_version(ceiling))];
+    settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes }).await
+}
+
+/// Makes sure that the slots are `epoch`'s: they were handed to it, or it takes them now, because they are nobody's or a
+/// fenced member's. Answers a floor above everything that former owners have released. [`SecureError::Living`]: a slot is
+/// owned by another member that is not fenced.
+pub(crate) async fn secure(
+    store: &SharedStore,
+    ambient: &Ambient,
+    epoch: Epoch,
+    slots: &SlotSet,
+) -> Result<Version, SecureError> {
+    for _ in 0..TRIES {
+        let slot_owners = owners(store).await?;
+        let handed = floors(store).await?;
+        let mut floor = Version::ZERO;
+        let mut free = Vec::new();
+        let mut former = BTreeSet::new();
+        for slot in slots.iter() {
+            floor = floor.max(handed.get(&slot).copied().unwrap_or_default());
+            match slot_owners.get(&slot) {
+                Some(owner) if *owner == epoch => {}
+                Some(owner) => {
+                    // One ordinal may have owned under several epochs: each must be over.
+                    if former.insert((owner.ordinal, owner.incarnation)) {
+                        floor = floor.max(fenced_ceiling(store, slot, *owner).await?);
+                    }
+                    free.push((slot, Some(*owner)));
                 }
-                if owner != Some(next.epoch()) {
-                    return Err(StoreError::Fenced { key: keys::printable(&keys::ordinal_owner(self.ordinal)) });
-                }
+                None => free.push((slot, None)),
             }
-            Err(error) => return Err(error),
         }
-        *self = next;
-        Ok(())
+        if free.is_empty() {
+            return Ok(floor);
+        }
+        let mut fences = vec![Fence { key: keys::ordinal_owner(epoch.ordinal), expected: Some(epoch.encode()) }];
+        let mut writes = vec![Write::Put(keys::generation(), generation(ambient))];
+        for (slot, owner) in free {
+            fences.push(Fence { key: keys::slot_owner(slot), expected: owner.map(Epoch::encode) });
+            writes.push(Write::Put(keys::slot_owner(slot), epoch.encode()));
+            writes.push(Write::Put(keys::floor(slot), keys::encode_version(floor)));
+        }
+        match settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes }).await {
+            Ok(()) => return Ok(floor),
+            Err(StoreError::Fenced { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
+    Err(SecureError::Store(StoreError::Unavailable("others keep claiming the same slots".to_owned())))
+}
 
-    /// Stores the first ceiling of this claim.
-    pub(crate) async fn store_ceiling(
-        &self,
-        store: &SharedStore,
-        ambient: &Ambient,
-        ceiling: Version,
-    ) -> Result<(), StoreError> {
-        let fences = vec![Fence { key: keys::ordinal_owner(self.ordinal), expected: Some(self.epoch()) }];
-        let value = Bytes::copy_from_slice(&ceiling.0.to_be_bytes());
-        let writes = vec![Write::Put(keys::ceiling(self.ordinal), value)];
-        store.commit(Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes }).await
-    }
+/// Why slots are not ours.
+#[derive(Debug)]
+pub(crate) enum SecureError {
+    Living(Slot),
+    Store(StoreError),
+}
 
-    fn writes(&self) -> Vec<Write> {
-        let value = self.epoch();
-        let mut writes = vec![Write::Put(keys::ordinal_owner(self.ordinal), value.clone())];
-        writes.extend(self.slots.iter().map(|slot| Write::Put(keys::slot_owner(*slot), value.clone())));
-        writes
+impl From<StoreError> for SecureError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 
-async fn check_format(store: &SharedStore) -> Result<(), OpenError> {
-    let Some(found) = store.get(keys::format()).await? else { return Ok(()) };
+impl From<OpenError> for SecureError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Store(error) => Self::Store(error),
+            other => Self::Store(StoreError::Broken(other.to_string())),
+        }
+    }
+}
+
+/// The ceiling of an owner, which is final because its ordinal has another epoch by now.
+async fn fenced_ceiling(store: &SharedStore, slot: Slot, owner: Epoch) -> Result<Version, SecureError> {
+    let now = store.get(keys::ordinal_owner(owner.ordinal)).await?;
+    if now == Some(owner.encode()) {
+        return Err(SecureError::Living(slot));
+    }
+    let key = keys::ceiling(owner.ordinal);
+    Ok(version(&key, store.get(key.clone()).await?.as_deref())?)
+}
+
+/// Gives slots to another member, with a floor that it starts above. `Fenced`: this member or the heir is not what it was, or
+/// a slot is not this member's. `Unknown`: nobody knows whose they are; who asks later will.
+pub(crate) async fn hand_over(
+    store: &SharedStore,
+    ambient: &Ambient,
+    epoch: Epoch,
+    slots: &SlotSet,
+    heir: Epoch,
+    floor: Version,
+) -> Result<(), StoreError> {
+    let mut fences = vec![
+        Fence { key: keys::ordinal_owner(epoch.ordinal), expected: Some(epoch.encode()) },
+        Fence { key: keys::ordinal_owner(heir.ordinal), expected: Some(heir.encode()) },
+    ];
+    let mut writes = vec![Write::Put(keys::generation(), generation(ambient))];
+    for slot in slots.iter() {
+        fences.push(Fence { key: keys::slot_owner(slot), expected: Some(epoch.encode()) });
+        writes.push(Write::Put(keys::slot_owner(slot), heir.encode()));
+        writes.push(Write::Put(keys::floor(slot), keys::encode_version(floor)));
+    }
+    settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes }).await
+}
+
+/// A generation unlike any before: the moment, for people, and a random number.
+fn generation(ambient: &Ambient) -> Bytes {
+    let mut value = BytesMut::with_capacity(16);
+    value.put_u64(u64::try_from(ambient.clock.wall_micros()).unwrap_or(0));
+    value.put_u64(ambient.entropy.next_u64());
+    value.freeze()
+}
+
+/// Commits a batch, and the very same again while nobody knows what became of it: it is applied at most once.
+pub(crate) async fn settle(store: &SharedStore, batch: Batch) -> Result<(), StoreError> {
+    let mut outcome = store.commit(batch.clone()).await;
+    let mut unknown = None;
+    for _ in 1..TRIES {
+        match outcome {
+            Err(StoreError::Unknown(reason)) => unknown = Some(reason),
+            // Nothing happened this time: what became of the first try is as open as before.
+            Err(StoreError::Unavailable(_)) if unknown.is_some() => {}
+            settled => return settled,
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        outcome = store.commit(batch.clone()).await;
+    }
+    match (outcome, unknown) {
+        (Err(StoreError::Unavailable(_)), Some(reason)) => Err(StoreError::Unknown(reason)),
+        (outcome, _) => outcome,
+    }
+}
+
+/// Refuses a store of another format; answers when it was made, if it was.
+async fn check_format(store: &SharedStore) -> Result<Option<Version>, OpenError> {
+    let Some(found) = store.get(keys::format()).await? else { return Ok(None) };
     let text = String::from_utf8_lossy(&found).into_owned();
     match text.parse::<u32>() {
-        Ok(version) if version <= keys::FORMAT => Ok(()),
+        Ok(keys::FORMAT) => {
+            let first = store.get(keys::first()).await?;
+            Ok(Some(version(&keys::first(), first.as_deref())?))
+        }
+        Ok(older) if older < keys::FORMAT => Err(OpenError::OldFormat { found: older, known: keys::FORMAT }),
         _ => Err(OpenError::Format { found: text, known: keys::FORMAT }),
     }
 }
 
-/// The present owners of the ordinal and the slots: keys and values, absent ones included.
-async fn read_owners(
+/// The owners of all slots that have one.
+async fn owners(store: &SharedStore) -> Result<BTreeMap<Slot, Epoch>, OpenError> {
+    numbered(store, keys::slot_owner, |key, value| Some((keys::slot_of_owner(key)?, Epoch::decode(value)?))).await
+}
+
+/// The floors of all slots that were handed over.
+async fn floors(store: &SharedStore) -> Result<BTreeMap<Slot, Version>, OpenError> {
+    numbered(store, keys::floor, |key, value| Some((keys::slot_of_floor(key)?, keys::decode_version(value)?))).await
+}
+
+async fn numbered<T>(
     store: &SharedStore,
-    ordinal: u16,
-    slots: &[Slot],
-) -> Result<Vec<(Bytes, Option<Bytes>)>, StoreError> {
-    let mut of_slot = vec![None; usize::from(SLOTS)];
-    let mut from = Bound::Included(keys::slot_owner(Slot(0)));
+    key: fn(Slot) -> Bytes,
+    decode: impl Fn(&[u8], &[u8]) -> Option<(Slot, T)>,
+) -> Result<BTreeMap<Slot, T>, OpenError> {
+    let mut found = BTreeMap::new();
+    let mut from = Bound::Included(key(Slot(0)));
     loop {
-        let page = store.scan(from, Bytes::from_static(b"\0f"), 4096).await?;
+        let page = store.scan(from, key(Slot(SLOTS)), 4096).await?;
         for (key, value) in &page.pairs {
-            if let Some(slot) = keys::slot_of_owner(key) {
-                of_slot[usize::from(slot.0)] = Some(value.clone());
-            }
+            let (slot, value) = decode(key, value).ok_or_else(|| OpenError::Damaged(keys::printable(key)))?;
+            found.insert(slot, value);
         }
         match page.pairs.last() {
             Some((key, _)) if page.more => from = Bound::Excluded(key.clone()),
-            _ => break,
+            _ => return Ok(found),
         }
     }
-    let key = keys::ordinal_owner(ordinal);
-    let mut owners = vec![(key.clone(), store.get(key).await?)];
-    owners.extend(slots.iter().map(|slot| (keys::slot_owner(*slot), of_slot[usize::from(slot.0)].clone())));
-    Ok(owners)
 }
 
-async fn highest_ceiling(store: &SharedStore, ordinals: BTreeSet<u16>) -> Result<Version, OpenError> {
-    let mut highest = Version::ZERO;
-    for ordinal in ordinals {
-        if let Some(value) = store.get(keys::ceiling(ordinal)).await? {
-            let bytes = <[u8; 8]>::try_from(&value[..]);
-            let bytes = bytes.map_err(|_| OpenError::Damaged(format!("the ceiling of ordinal {ordinal}")))?;
-            highest = highest.max(Version(u64::from_be_bytes(bytes)));
-        }
-    }
-    Ok(highest)
+fn version(key: &[u8], value: Option<&[u8]>) -> Result<Version, OpenError> {
+    let Some(value) = value else { return Ok(Version::ZERO) };
+    keys::decode_version(value).ok_or_else(|| OpenError::Damaged(keys::printable(key)))
 }

@@ -1,26 +1,29 @@
 //! The commit loop: one batch after another becomes durable, and what happens when the store does not say so.
 //!
 //! Strict writes are flushed at once, which means with whatever queued while the last commit ran; relaxed ones wait for
-//! the next strict write or for a timer. Every batch is fenced by the epochs of the ordinal and of the slots it writes
-//! to, and leaves its id in the ordinal's marker, so that an unknown outcome is settled: the shard claims its slots again
-//! under a new epoch, which keeps the batch from happening later, and then reads the marker.
+//! the next strict write or for a timer. A batch writes entries of the slots' logs ([`crate::log`]) and is fenced by the
+//! epochs of the ordinal and of the slots it writes to. An unknown outcome is settled by committing the very same batch
+//! again: it is applied at most once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::ambient::Ambient;
-use bytes::Bytes;
-use parking_lot::Mutex;
 use store::{Batch, BatchId, Fence, SharedStore, StoreError, Write};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::claim::Claim;
-use crate::keys;
+use crate::checkpoint::Logs;
+use crate::contents::Layout;
+use crate::keys::{self, Epoch};
+use crate::log::Entry;
 use crate::metrics::Metrics;
-use crate::sequencer::{Pending, Sequencer};
+use crate::sequencer::{Loss, Pending, Sequencer, Written};
 
 /// How long a batch is tried again while the store cannot be reached.
 const UNREACHABLE: Duration = Duration::from_secs(5);
+/// How long a batch of unknown outcome is committed again: well within the time that a store remembers batches.
+const UNSETTLED: Duration = Duration::from_secs(40);
 /// First and longest pause between two tries.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
@@ -39,10 +42,12 @@ pub enum Health {
 pub(crate) struct Committer {
     pub(crate) store: SharedStore,
     pub(crate) ambient: Ambient,
-    pub(crate) ordinal: u16,
+    pub(crate) epoch: Epoch,
     /// How long a relaxed write may wait.
     pub(crate) relaxed_flush: Duration,
-    pub(crate) claim: Mutex<Claim>,
+    pub(crate) layout: Arc<Layout>,
+    /// How much of the logs there is.
+    pub(crate) logs: Logs,
     pub(crate) health: watch::Sender<Health>,
     pub(crate) metrics: Metrics,
 }
@@ -50,7 +55,7 @@ pub(crate) struct Committer {
 enum Outcome {
     Committed,
     Failed(String),
-    Lost(Health),
+    Lost(Health, Loss),
 }
 
 impl Committer {
@@ -67,7 +72,7 @@ impl Committer {
                 }
             }
             if last {
-                sequencer.lose("it is shutting down");
+                sequencer.lose();
                 return;
             }
         }
@@ -98,94 +103,91 @@ impl Committer {
 
     /// Makes one batch durable and publishes it, or fails it. Answers whether the shard goes on.
     async fn commit(&self, sequencer: &Sequencer, pending: Pending) -> bool {
-        let id = self.ambient.entropy.next_u128();
-        let batch = self.batch(id, &pending);
         let started = self.ambient.clock.boot();
-        let outcome = self.settle(id, batch, &pending).await;
+        let outcome = self.settle(&pending).await;
         let took = self.ambient.clock.boot().saturating_sub(started);
-        self.metrics.committed(took, pending.events.len(), matches!(outcome, Outcome::Committed));
+        self.metrics.committed(took, pending.writes.len(), matches!(outcome, Outcome::Committed));
+        let ordinal = self.epoch.ordinal;
         match outcome {
             Outcome::Committed => {
+                self.logs.note(&self.layout, &pending.writes);
                 sequencer.committed(&pending);
                 true
             }
             Outcome::Failed(reason) => {
-                tracing::warn!(ordinal = self.ordinal, writes = pending.events.len(), reason, "a batch was not stored");
-                sequencer.failed(&pending, &reason);
+                tracing::warn!(ordinal, writes = pending.writes.len(), reason, "a batch was not stored");
+                sequencer.failed(&pending, Loss::Failed(reason.into()));
                 true
             }
-            Outcome::Lost(health) => {
-                tracing::error!(ordinal = self.ordinal, ?health, "the shard stops serving");
-                sequencer.lose("its store or its slots are lost");
-                sequencer.failed(&pending, "the shard lost its store or its slots");
+            Outcome::Lost(health, loss) => {
+                tracing::error!(ordinal, ?health, "the shard stops serving");
+                sequencer.lose();
+                sequencer.failed(&pending, loss);
                 self.health.send_replace(health);
                 false
             }
         }
     }
 
-    fn batch(&self, id: u128, pending: &Pending) -> Batch {
-        let epoch = self.claim.lock().epoch();
+    fn batch(&self, pending: &Pending) -> Batch {
+        let epoch = self.epoch.encode();
         let mut fences = Vec::with_capacity(pending.slots.len() + 1);
-        fences.push(Fence { key: keys::ordinal_owner(self.ordinal), expected: Some(epoch.clone()) });
+        fences.push(Fence { key: keys::ordinal_owner(self.epoch.ordinal), expected: Some(epoch.clone()) });
         let slots = pending.slots.iter();
         fences.extend(slots.map(|slot| Fence { key: keys::slot_owner(*slot), expected: Some(epoch.clone()) }));
-        let mut writes = Vec::with_capacity(pending.writes.len() + 2);
-        writes.extend(pending.writes.iter().cloned());
-        writes.push(Write::Put(keys::marker(self.ordinal), Bytes::copy_from_slice(&id.to_be_bytes())));
+        let mut writes = Vec::with_capacity(pending.writes.len() + 1);
+        writes.extend(pending.writes.iter().map(|write| self.entry(write)));
         if let Some(ceiling) = pending.ceiling {
-            let value = Bytes::copy_from_slice(&ceiling.0.to_be_bytes());
-            writes.push(Write::Put(keys::ceiling(self.ordinal), value));
+            writes.push(Write::Put(keys::ceiling(self.epoch.ordinal), keys::encode_version(ceiling)));
         }
-        Batch { id: BatchId(id), fences, writes }
+        Batch { id: BatchId(self.ambient.entropy.next_u128()), fences, writes }
     }
 
-    async fn settle(&self, id: u128, mut batch: Batch, pending: &Pending) -> Outcome {
-        let mut pause = Pause::new(&self.ambient);
-        loop {
-            match self.store.commit(batch).await {
+    fn entry(&self, write: &Written) -> Write {
+        let (table, event) = (self.layout.table(write.table), &write.event);
+        let entry = Entry {
+            request: write.request,
+            code: write.code,
+            operation: write.operation,
+            id_name: table.resource.id_name,
+            namespace: &event.object.namespace,
+            name: &event.object.name,
+        };
+        let tail: &[u8] = if event.deleted { &[] } else { event.object.tail() };
+        Write::Put(keys::entry(event.slot, &table.cluster, table.class, event.version), entry.encode(tail))
+    }
+
+    async fn settle(&self, pending: &Pending) -> Outcome {
+        let batch = self.batch(pending);
+        let mut pause = Pause::new(&self.ambient, UNREACHABLE);
+        let reason = loop {
+            match self.store.commit(batch.clone()).await {
                 Ok(()) => return Outcome::Committed,
-                Err(StoreError::Unavailable(_)) if pause.next().await => {
-                    // Nothing happened, so the same writes are tried again, under an id of their own.
-                    batch = self.batch(id, pending);
-                    batch.id = BatchId(self.ambient.entropy.next_u128());
-                }
+                Err(StoreError::Unavailable(_)) if pause.next().await => {}
                 Err(StoreError::Unavailable(reason) | StoreError::TooLarge(reason)) => return Outcome::Failed(reason),
-                Err(StoreError::Fenced { .. }) => return Outcome::Lost(Health::Fenced),
-                Err(StoreError::Broken(reason)) => return Outcome::Lost(Health::Broken(reason)),
-                Err(StoreError::Unknown(reason)) => return self.settle_unknown(id, reason).await,
+                Err(StoreError::Fenced { .. }) => return Outcome::Lost(Health::Fenced, Loss::NotOwner),
+                Err(StoreError::Broken(reason)) => return broken(reason),
+                Err(StoreError::Unknown(reason)) => break reason,
+            }
+        };
+        // From here on a try that says that nothing happened says nothing about the first one.
+        let mut pause = Pause::new(&self.ambient, UNSETTLED);
+        while pause.next().await {
+            match self.store.commit(batch.clone()).await {
+                Ok(()) => return Outcome::Committed,
+                Err(StoreError::Fenced { .. }) => return Outcome::Lost(Health::Fenced, Loss::NotOwner),
+                Err(StoreError::Broken(reason) | StoreError::TooLarge(reason)) => return broken(reason),
+                Err(StoreError::Unavailable(_) | StoreError::Unknown(_)) => {}
             }
         }
+        broken(reason)
     }
+}
 
-    async fn settle_unknown(&self, id: u128, reason: String) -> Outcome {
-        let mut claim = self.claim.lock().clone();
-        let mut pause = Pause::new(&self.ambient);
-        let renewed = loop {
-            match claim.renew(&self.store, &self.ambient).await {
-                Err(error) if error.is_retryable() && pause.next().await => {}
-                other => break other,
-            }
-        };
-        match renewed {
-            Ok(()) => {}
-            Err(StoreError::Fenced { .. }) => return Outcome::Lost(Health::Fenced),
-            // Whether the batch happened cannot be found out: nothing that is derived from it may be answered.
-            Err(error) => return Outcome::Lost(Health::Broken(format!("{reason}; then: {error}"))),
-        }
-        *self.claim.lock() = claim;
-        let marker = loop {
-            match self.store.get(keys::marker(self.ordinal)).await {
-                Err(error) if error.is_retryable() && pause.next().await => {}
-                other => break other,
-            }
-        };
-        match marker {
-            Ok(marker) if marker.as_deref() == Some(&id.to_be_bytes()[..]) => Outcome::Committed,
-            Ok(_) => Outcome::Failed(reason),
-            Err(error) => Outcome::Lost(Health::Broken(format!("{reason}; then: {error}"))),
-        }
-    }
+/// Whether the batch happened cannot be found out: nothing that is derived from it may be answered.
+fn broken(reason: String) -> Outcome {
+    let loss = Loss::Unknown(reason.as_str().into());
+    Outcome::Lost(Health::Broken(reason), loss)
 }
 
 /// Pauses that grow, until it has taken too long.
@@ -196,8 +198,8 @@ pub(crate) struct Pause<'a> {
 }
 
 impl<'a> Pause<'a> {
-    pub(crate) fn new(ambient: &'a Ambient) -> Self {
-        Self { ambient, until: tokio::time::Instant::now() + UNREACHABLE, next: BACKOFF.0 }
+    pub(crate) fn new(ambient: &'a Ambient, within: Duration) -> Self {
+        Self { ambient, until: tokio::time::Instant::now() + within, next: BACKOFF.0 }
     }
 
     /// Sleeps; false when there is no time for another try.

@@ -1,23 +1,25 @@
-//! Configuration that admission reads, followed over all shards (DESIGN D3): each shard keeps a copy of every peer's
-//! part, and knows how old it is.
+//! Configuration that admission reads, followed over all shards (DESIGN D3): each shard keeps a copy that is put together
+//! from every peer's part, and knows how old it is.
 //!
 //! Invariant: [`Followed::ready`] passes only while every peer was heard from within [`STALE`]; what depends on the
 //! configuration answers 503 otherwise. Later kinds (CRDs, webhooks, policies) are rows of [`Kind`].
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::ambient::Clock;
 use api::resource::Registry;
-use api::{Object, Status};
-use futures_util::future::join_all;
+use api::slot::{SLOTS, Slot, SlotSet};
+use api::{Object, Status, Version};
 use parking_lot::RwLock;
 use smol_str::SmolStr;
+use tokio::task::{AbortHandle, JoinSet};
 
-use crate::service::{Delivery, ListRequest, ListSlots, ShardError, SubscribeRequest};
+use crate::service::{Delivery, ListPage, ListRequest, ListSlots, ShardError, ShardService, SubscribeRequest};
 use crate::shard::Shard;
-use crate::topology::Member;
+use crate::topology::{Member, SlotMap, Topology};
 use crate::verbs::Call;
 
 /// A copy that is older than this answers nothing.
@@ -47,51 +49,94 @@ impl Kind {
     }
 }
 
-/// A copy of one peer's part.
-#[derive(Default)]
+/// A copy of one kind in one cluster, put together from all peers.
+///
+/// While a slot moves, what is known of it stays until its new owner has told all of it. A peer's events count only for slots
+/// that are attached to it, so that a former owner's last words do not undo what its successor says.
 struct Mirror {
     objects: BTreeMap<SmolStr, Arc<Object>>,
-    /// Boot time of the last sign of life; `None` before the first.
-    heard: Option<Duration>,
+    /// By slot: whose word counts, and since which version.
+    attached: Box<[Option<(u16, Version)>]>,
+    /// By ordinal: boot time of the last sign of life.
+    heard: BTreeMap<u16, Duration>,
 }
 
-/// Copies of one kind in one cluster, by peer.
-type Mirrors = RwLock<Vec<Mirror>>;
+impl Default for Mirror {
+    fn default() -> Self {
+        Self { objects: BTreeMap::new(), attached: vec![None; usize::from(SLOTS)].into(), heard: BTreeMap::new() }
+    }
+}
+
+impl Mirror {
+    /// All that a peer has in its slots, at one version.
+    fn list(&mut self, ordinal: u16, slots: &SlotSet, page: ListPage, slot_of: impl Fn(&Object) -> Slot) {
+        let mut mine = SlotSet::new();
+        for slot in slots.iter() {
+            let attached = &mut self.attached[usize::from(slot.0)];
+            if attached.is_none_or(|(_, since)| since < page.version) {
+                *attached = Some((ordinal, page.version));
+                mine.insert(slot);
+            }
+        }
+        self.objects.retain(|_, object| !mine.contains(slot_of(object)));
+        let listed = page.objects.into_iter().filter(|object| mine.contains(slot_of(object)));
+        self.objects.extend(listed.map(|object| (object.name.clone(), object)));
+    }
+
+    fn apply(&mut self, ordinal: u16, delivery: &Delivery) {
+        for event in &delivery.events {
+            if !self.is_attached(event.slot, ordinal) {
+                continue;
+            }
+            if event.deleted {
+                self.objects.remove(&event.object.name);
+            } else {
+                self.objects.insert(event.object.name.clone(), event.object.clone());
+            }
+        }
+    }
+
+    fn is_attached(&self, slot: Slot, ordinal: u16) -> bool {
+        self.attached[usize::from(slot.0)].is_some_and(|(owner, _)| owner == ordinal)
+    }
+}
 
 /// See the module.
 pub(crate) struct Followed {
     /// By cluster, then by kind; `None` where the kind is not served.
-    mirrors: Vec<[Option<Mirrors>; Kind::ALL.len()]>,
+    mirrors: Vec<[Option<RwLock<Mirror>>; Kind::ALL.len()]>,
     clock: Arc<dyn Clock>,
+    /// Boot time since when some slot has no owner.
+    orphaned: RwLock<Option<Duration>>,
 }
 
 impl Followed {
     pub(crate) fn new(registry: &Registry, clusters: usize, clock: Arc<dyn Clock>) -> Self {
-        let of_kind = |kind: Kind| registry.named(kind.id_name()).map(|_| Mirrors::default());
-        Self { mirrors: (0..clusters).map(|_| Kind::ALL.map(of_kind)).collect(), clock }
+        let of_kind = |kind: Kind| registry.named(kind.id_name()).map(|_| RwLock::default());
+        let mirrors = (0..clusters).map(|_| Kind::ALL.map(of_kind)).collect();
+        Self { mirrors, clock, orphaned: RwLock::default() }
     }
 
-    fn of(&self, call: Call<'_>, kind: Kind) -> Option<&Mirrors> {
+    fn of(&self, call: Call<'_>, kind: Kind) -> Option<&RwLock<Mirror>> {
         self.mirrors.get(call.shard.cluster_at(&call.request.cluster)?)?[kind as usize].as_ref()
     }
 
     /// The newest known state of one object.
     pub(crate) fn get(&self, call: Call<'_>, kind: Kind, name: &str) -> Option<Arc<Object>> {
-        let mirrors = self.of(call, kind)?.read();
-        mirrors.iter().find_map(|mirror| mirror.objects.get(name).cloned())
+        self.of(call, kind)?.read().objects.get(name).cloned()
     }
 
     /// The newest known state of all of them.
     pub(crate) fn all(&self, call: Call<'_>, kind: Kind) -> Vec<Arc<Object>> {
-        let Some(mirrors) = self.of(call, kind) else { return Vec::new() };
-        mirrors.read().iter().flat_map(|mirror| mirror.objects.values().cloned()).collect()
+        let Some(mirror) = self.of(call, kind) else { return Vec::new() };
+        mirror.read().objects.values().cloned().collect()
     }
 
     /// Waits a little for every peer to have been heard from; 503 otherwise.
     pub(crate) async fn ready(&self, call: Call<'_>, kind: Kind) -> Result<(), Status> {
-        let Some(mirrors) = self.of(call, kind) else { return Ok(()) };
+        let Some(mirror) = self.of(call, kind) else { return Ok(()) };
         let deadline = tokio::time::Instant::now() + READY_WAIT;
-        while !self.is_fresh(mirrors) {
+        while !self.is_fresh(call.shard, mirror) {
             if tokio::time::Instant::now() >= deadline {
                 let why = format!("{} are not synced yet, or not heard of for {} s", kind.id_name(), STALE.as_secs());
                 return Err(Status::unavailable(why));
@@ -101,15 +146,28 @@ impl Followed {
         Ok(())
     }
 
-    fn is_fresh(&self, mirrors: &Mirrors) -> bool {
+    fn is_fresh(&self, shard: &Shard, mirror: &RwLock<Mirror>) -> bool {
+        let Ok(topology) = shard.topology() else { return false };
         let now = self.clock.boot();
-        let mirrors = mirrors.read();
-        let heard = |mirror: &Mirror| mirror.heard.is_some_and(|heard| now.saturating_sub(heard) <= STALE);
-        !mirrors.is_empty() && mirrors.iter().all(heard)
+        let recent = |heard: Duration| now.saturating_sub(heard) <= STALE;
+        let (map, mirror) = (topology.current(), mirror.read());
+        let heard = |member: &Member| {
+            member.slots.is_empty() || mirror.heard.get(&member.ordinal).is_some_and(|heard| recent(*heard))
+        };
+        map.members().iter().all(heard) && self.orphaned.read().is_none_or(recent)
+    }
+
+    /// Takes note of who is there.
+    fn know(&self, map: &SlotMap) {
+        let since = (!map.is_complete()).then(|| self.orphaned.read().unwrap_or_else(|| self.clock.boot()));
+        *self.orphaned.write() = since;
+        for mirror in self.mirrors.iter().flatten().flatten() {
+            mirror.write().heard.retain(|ordinal, _| map.member(*ordinal).is_some());
+        }
     }
 }
 
-/// Follows every kind of every cluster on every peer, for ever.
+/// Follows every kind of every cluster on every peer, whoever that is, for ever.
 pub(crate) async fn run(shard: &Shard) {
     let topology = loop {
         match shard.topology() {
@@ -117,27 +175,49 @@ pub(crate) async fn run(shard: &Shard) {
             Err(_) => tokio::time::sleep(AGAIN).await,
         }
     };
-    let members = topology.current();
-    let members = members.members();
-    let mut streams = Vec::new();
-    for (at, cluster) in shard.clusters().iter().enumerate() {
-        for kind in Kind::ALL {
-            let Some(mirrors) = &shard.followed.mirrors[at][kind as usize] else { continue };
-            *mirrors.write() = members.iter().map(|_| Mirror::default()).collect();
-            for (peer_at, peer) in members.iter().enumerate() {
-                streams.push(follow(shard, cluster, kind, mirrors, peer_at, peer));
+    let mut tasks = JoinSet::new();
+    let mut followed: BTreeMap<u16, (Arc<dyn ShardService>, Vec<AbortHandle>)> = BTreeMap::new();
+    loop {
+        let map = topology.current();
+        shard.followed.know(&map);
+        followed.retain(|ordinal, (service, handles)| {
+            let stays = map.member(*ordinal).is_some_and(|member| Arc::ptr_eq(&member.service, service));
+            if !stays {
+                handles.iter().for_each(AbortHandle::abort);
             }
+            stays
+        });
+        for member in map.members() {
+            let Entry::Vacant(vacant) = followed.entry(member.ordinal) else { continue };
+            let mut handles = Vec::new();
+            for at in 0..shard.clusters().len() {
+                for kind in Kind::ALL {
+                    let (shard, topology, ordinal) = (shard.handle(), topology.clone(), member.ordinal);
+                    handles.push(tasks.spawn(async move { follow(&shard, &topology, at, kind, ordinal).await }));
+                }
+            }
+            vacant.insert((member.service.clone(), handles));
         }
+        topology.newer_than(map.generation).await;
+        while tasks.try_join_next().is_some() {}
     }
-    join_all(streams).await;
 }
 
-async fn follow(shard: &Shard, cluster: &SmolStr, kind: Kind, mirrors: &Mirrors, peer_at: usize, peer: &Member) {
+async fn follow(shard: &Shard, topology: &Topology, cluster_at: usize, kind: Kind, ordinal: u16) {
+    let Some(mirror) = &shard.followed.mirrors[cluster_at][kind as usize] else { return };
+    let cluster = &shard.clusters()[cluster_at];
     loop {
-        if let Err(error) = follow_once(shard, cluster, kind, mirrors, peer_at, peer).await {
-            tracing::debug!(peer = peer_at, kind = kind.id_name(), %error, "a peer cannot be followed");
+        let map = topology.current();
+        let Some(member) = map.member(ordinal) else {
+            // It ends with the next map, unless that has the member again.
+            topology.newer_than(map.generation).await;
+            continue;
+        };
+        if let Err(error) = follow_once(shard, cluster, kind, mirror, member).await {
+            tracing::debug!(peer = ordinal, kind = kind.id_name(), %error, "a peer cannot be followed");
         }
-        tokio::time::sleep(AGAIN).await;
+        // Its slots may be others by then.
+        let _ = tokio::time::timeout(AGAIN, topology.newer_than(map.generation)).await;
     }
 }
 
@@ -145,15 +225,14 @@ async fn follow_once(
     shard: &Shard,
     cluster: &SmolStr,
     kind: Kind,
-    mirrors: &Mirrors,
-    peer_at: usize,
+    mirror: &RwLock<Mirror>,
     peer: &Member,
 ) -> Result<(), ShardError> {
-    let resource = shard.registry.named(kind.id_name()).expect("only kinds of the registry have mirrors").id;
+    let resource = shard.registry.named(kind.id_name()).expect("only kinds of the registry have mirrors");
     let everything = ListRequest {
         slots: ListSlots::Exactly(peer.slots.clone()),
         cluster: cluster.clone(),
-        resource,
+        resource: resource.id,
         namespace: SmolStr::default(),
         selector: Arc::default(),
         at: None,
@@ -161,36 +240,54 @@ async fn follow_once(
         limit: usize::MAX,
     };
     let page = peer.service.list(everything).await?;
-    let from = SubscribeRequest { cluster: cluster.clone(), resource, from: Some(page.version) };
+    let from = SubscribeRequest { cluster: cluster.clone(), resource: resource.id, from: Some(page.version) };
     let mut subscription = peer.service.subscribe(from).await?;
+    let hear = |mirror: &mut Mirror| {
+        mirror.heard.insert(peer.ordinal, shard.ambient.clock.boot());
+    };
     {
-        let mut mirrors = mirrors.write();
-        let mirror = &mut mirrors[peer_at];
-        mirror.objects = page.objects.into_iter().map(|object| (object.name.clone(), object)).collect();
-        mirror.heard = Some(shard.ambient.clock.boot());
+        let mut mirror = mirror.write();
+        let slot_of = |object: &Object| resource.slot(cluster, &object.namespace, &object.name);
+        mirror.list(peer.ordinal, &peer.slots, page, slot_of);
+        hear(&mut mirror);
+    }
+    // What has come between the list and the stream is in neither.
+    if *subscription.slots != *peer.slots {
+        return Ok(());
     }
     let mut probe = tokio::time::interval(PROBE);
     loop {
         tokio::select! {
             biased;
-            delivery = subscription.deliveries.recv() => match delivery {
-                Some(delivery) => apply(shard, mirrors, peer_at, &delivery),
-                None => return Ok(()),
-            },
-            _ = probe.tick() => peer.service.advance(cluster, resource, shard.sequencer.now()),
+            delivery = subscription.deliveries.recv() => {
+                let Some(delivery) = delivery else { return Ok(()) };
+                let mut mirror = mirror.write();
+                mirror.apply(peer.ordinal, &delivery);
+                hear(&mut mirror);
+                // What was there before in slots that have come is for a list to say.
+                let has_come = |slots: &SlotSet| slots.iter().any(|slot| !mirror.is_attached(slot, peer.ordinal));
+                if delivery.slots.as_deref().is_some_and(has_come) {
+                    return Ok(());
+                }
+            }
+            _ = probe.tick() => peer.service.advance(cluster, resource.id, shard.sequencer.now()),
         }
     }
 }
 
-fn apply(shard: &Shard, mirrors: &Mirrors, peer_at: usize, delivery: &Delivery) {
-    let mut mirrors = mirrors.write();
-    let mirror = &mut mirrors[peer_at];
-    for event in &delivery.events {
-        if event.deleted {
-            mirror.objects.remove(&event.object.name);
-        } else {
-            mirror.objects.insert(event.object.name.clone(), event.object.clone());
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_of_a_former_owner_do_not_count() {
+        let mut mirror = Mirror::default();
+        let page = |version| ListPage { version: Version(version), objects: Vec::new(), remaining: 0 };
+        let slot: SlotSet = [Slot(3)].into_iter().collect();
+        mirror.list(1, &slot, page(10), |_| Slot(3));
+        assert!(mirror.is_attached(Slot(3), 1));
+        mirror.list(2, &slot, page(20), |_| Slot(3));
+        mirror.list(1, &slot, page(15), |_| Slot(3));
+        assert!(mirror.is_attached(Slot(3), 2), "what was listed before counts less");
     }
-    mirror.heard = Some(shard.ambient.clock.boot());
 }

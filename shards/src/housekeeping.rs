@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 
 use crate::metrics::Metrics;
 use crate::sequencer::TableId;
-use crate::service::{DeleteOptions, Request, Verb};
+use crate::service::{DeleteOptions, Request, ShardError, Verb};
 use crate::shard::Shard;
 use crate::verbs::{self, Call};
 
@@ -42,8 +42,8 @@ async fn expire_events(shard: &Shard, cluster: &SmolStr, resource: ResourceId, n
     for some in expired.chunks(AT_ONCE) {
         for event in some {
             let options = DeleteOptions { version: Some(event.version), ..DeleteOptions::default() };
-            if let Err(status) = remove(shard, cluster, table, (&event.namespace, &event.name), options).await {
-                tracing::debug!(name = %event.name, %status, "an Event is removed later");
+            if let Err(error) = remove(shard, cluster, table, (&event.namespace, &event.name), options).await {
+                tracing::debug!(name = %event.name, %error, "an Event is removed later");
             }
         }
         tokio::task::yield_now().await;
@@ -56,7 +56,7 @@ async fn remove(
     table: TableId,
     (namespace, name): (&SmolStr, &SmolStr),
     options: DeleteOptions,
-) -> Result<(), api::Status> {
+) -> Result<(), ShardError> {
     let request = Request {
         id: 0,
         cluster: cluster.clone(),

@@ -1,26 +1,56 @@
-//! Where things lie in the store.
+//! Where things lie in the store: layout format 2.
 //!
 //! | what | key | value |
 //! |---|---|---|
 //! | format version | `00 "format"` | decimal text |
+//! | when the store was made | `00 "first"` | version, 8 bytes |
+//! | generation of the directory | `00 'g'` | wall time and a random number, 16 bytes |
 //! | owner of an ordinal | `00 'i' ordinal` | epoch |
 //! | clock ceiling of an ordinal | `00 'o' ordinal` | version, 8 bytes |
-//! | last batch of an ordinal | `00 'm' ordinal` | batch id, 16 bytes |
 //! | owner of a slot | `00 'e' slot` | epoch |
-//! | an object | `cluster 00 slot id_name 00 namespace 00 name` | [`api::Object::tail`] |
+//! | floor of a slot that was handed over | `00 'v' slot` | version, 8 bytes |
+//! | floors of a log | `01 slot cluster 00 00` | two versions, strict and relaxed |
+//! | an entry of the log | `01 slot cluster 00 class version` | [`crate::log::Entry`] |
+//! | a row | `01 slot cluster 00 id_name 00 namespace 00 name` | [`api::Object::tail`] |
 //!
-//! Numbers are big endian, so that one slot of one cluster is one range. No name contains a zero byte, and no cluster's
-//! name is empty, so objects never meet the rows above.
+//! Numbers are big endian, so that one slot is one range over all clusters, and in it one cluster. No name contains a zero
+//! byte, and an id_name begins with a letter, so rows never meet what stands before them. Floors and entries come first: who
+//! reads a slot from its beginning reads rows that are at least as new as the entries.
 
+use api::Version;
 use api::slot::Slot;
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// What this program writes. A store of a newer one is refused.
-pub(crate) const FORMAT: u32 = 1;
+/// What this program writes. A store of another format is refused.
+pub(crate) const FORMAT: u32 = 2;
+
+/// How long the events of a resource are kept, and so which log they are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Class {
+    /// Everything that is not named below.
+    Strict = 1,
+    /// Node Leases and Events.
+    Relaxed = 2,
+}
+
+impl Class {
+    /// In the order of their keys.
+    pub(crate) const ALL: [Self; 2] = [Self::Strict, Self::Relaxed];
+}
 
 /// The format version's key.
 pub(crate) fn format() -> Bytes {
     Bytes::from_static(b"\0format")
+}
+
+/// Below every version of this store: the floor of logs that were never trimmed.
+pub(crate) fn first() -> Bytes {
+    Bytes::from_static(b"\0first")
+}
+
+/// Written by every change of who owns what.
+pub(crate) fn generation() -> Bytes {
+    Bytes::from_static(b"\0g")
 }
 
 /// Who writes under an ordinal: a fence of every batch.
@@ -33,11 +63,6 @@ pub(crate) fn ceiling(ordinal: u16) -> Bytes {
     of_number(b'o', ordinal)
 }
 
-/// The id of the ordinal's last batch: settles unknown outcomes.
-pub(crate) fn marker(ordinal: u16) -> Bytes {
-    of_number(b'm', ordinal)
-}
-
 /// Who owns a slot: a fence of every batch that writes there.
 pub(crate) fn slot_owner(slot: Slot) -> Bytes {
     of_number(b'e', slot.0)
@@ -45,10 +70,17 @@ pub(crate) fn slot_owner(slot: Slot) -> Bytes {
 
 /// The slot of a [`slot_owner`] key.
 pub(crate) fn slot_of_owner(key: &[u8]) -> Option<Slot> {
-    match key {
-        [0, b'e', high, low] => Some(Slot(u16::from_be_bytes([*high, *low]))),
-        _ => None,
-    }
+    number(b'e', key).map(Slot)
+}
+
+/// Above every version that former owners of a slot have released, as far as a hand-over says it.
+pub(crate) fn floor(slot: Slot) -> Bytes {
+    of_number(b'v', slot.0)
+}
+
+/// The slot of a [`floor`] key.
+pub(crate) fn slot_of_floor(key: &[u8]) -> Option<Slot> {
+    number(b'v', key).map(Slot)
 }
 
 fn of_number(tag: u8, number: u16) -> Bytes {
@@ -56,29 +88,74 @@ fn of_number(tag: u8, number: u16) -> Bytes {
     Bytes::copy_from_slice(&[0, tag, high, low])
 }
 
-/// Where a cluster's slot begins.
-pub(crate) fn slot_start(cluster: &str, slot: u16) -> Bytes {
-    let mut key = BytesMut::with_capacity(cluster.len() + 3);
-    key.put_slice(cluster.as_bytes());
-    key.put_u8(0);
-    key.put_u16(slot);
-    key.freeze()
+fn number(tag: u8, key: &[u8]) -> Option<u16> {
+    match key {
+        [0, found, high, low] if *found == tag => Some(u16::from_be_bytes([*high, *low])),
+        _ => None,
+    }
 }
 
-/// Where a cluster ends.
-pub(crate) fn cluster_end(cluster: &str) -> Bytes {
-    let mut key = BytesMut::with_capacity(cluster.len() + 1);
-    key.put_slice(cluster.as_bytes());
+/// A version as it is stored.
+pub(crate) fn encode_version(version: Version) -> Bytes {
+    Bytes::copy_from_slice(&version.0.to_be_bytes())
+}
+
+/// A version as it was stored.
+pub(crate) fn decode_version(value: &[u8]) -> Option<Version> {
+    Some(Version(u64::from_be_bytes(value.try_into().ok()?)))
+}
+
+/// Where a slot begins; the one behind it is where it ends.
+pub(crate) fn slot_start(slot: u16) -> Bytes {
+    let [high, low] = slot.to_be_bytes();
+    Bytes::copy_from_slice(&[1, high, low])
+}
+
+fn in_cluster(slot: Slot, cluster: &str, more: usize) -> BytesMut {
+    let mut key = BytesMut::with_capacity(cluster.len() + 4 + more);
     key.put_u8(1);
+    key.put_u16(slot.0);
+    key.put_slice(cluster.as_bytes());
+    key.put_u8(0);
+    key
+}
+
+/// Up to where rows hold everything, for each [`Class`].
+pub(crate) fn floors(slot: Slot, cluster: &str) -> Bytes {
+    let mut key = in_cluster(slot, cluster, 1);
+    key.put_u8(0);
     key.freeze()
 }
 
-/// An object's key.
-pub(crate) fn object(cluster: &str, slot: Slot, id_name: &str, namespace: &str, name: &str) -> Bytes {
-    let mut key = BytesMut::with_capacity(cluster.len() + id_name.len() + namespace.len() + name.len() + 5);
-    key.put_slice(cluster.as_bytes());
-    key.put_u8(0);
-    key.put_u16(slot.0);
+/// The value of [`floors`].
+pub(crate) fn encode_floors(floors: [Version; 2]) -> Bytes {
+    let mut value = BytesMut::with_capacity(16);
+    floors.iter().for_each(|floor| value.put_u64(floor.0));
+    value.freeze()
+}
+
+/// The value of [`floors`], by [`Class`].
+pub(crate) fn decode_floors(value: &[u8]) -> Option<[Version; 2]> {
+    let (strict, relaxed) = value.split_first_chunk::<8>()?;
+    Some([Version(u64::from_be_bytes(*strict)), decode_version(relaxed)?])
+}
+
+/// An entry of a log.
+pub(crate) fn entry(slot: Slot, cluster: &str, class: Class, version: Version) -> Bytes {
+    let mut key = in_cluster(slot, cluster, 9);
+    key.put_u8(class as u8);
+    key.put_u64(version.0);
+    key.freeze()
+}
+
+/// Where the entries behind a version begin.
+pub(crate) fn entries_behind(slot: Slot, cluster: &str, class: Class, version: Version) -> Bytes {
+    entry(slot, cluster, class, Version(version.0 + 1))
+}
+
+/// A row's key.
+pub(crate) fn row(slot: Slot, cluster: &str, id_name: &str, namespace: &str, name: &str) -> Bytes {
+    let mut key = in_cluster(slot, cluster, id_name.len() + namespace.len() + name.len() + 2);
     key.put_slice(id_name.as_bytes());
     key.put_u8(0);
     key.put_slice(namespace.as_bytes());
@@ -87,12 +164,35 @@ pub(crate) fn object(cluster: &str, slot: Slot, id_name: &str, namespace: &str, 
     key.freeze()
 }
 
-/// The slot and the id_name of an [`object`] key of that cluster.
-pub(crate) fn parse_object<'a>(cluster: &str, key: &'a [u8]) -> Option<(Slot, &'a str)> {
-    let rest = key.strip_prefix(cluster.as_bytes())?.strip_prefix(b"\0")?;
+/// What stands at a key of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place<'a> {
+    Floors,
+    Entry(Class, Version),
+    Row { id_name: &'a str, namespace: &'a str, name: &'a str },
+}
+
+/// The slot, the cluster and the rest of a key that begins with 01.
+pub(crate) fn parse(key: &[u8]) -> Option<(Slot, &str, Place<'_>)> {
+    let rest = key.strip_prefix(&[1])?;
     let (slot, rest) = rest.split_first_chunk::<2>()?;
-    let end = rest.iter().position(|byte| *byte == 0)?;
-    Some((Slot(u16::from_be_bytes(*slot)), std::str::from_utf8(&rest[..end]).ok()?))
+    let (cluster, rest) = until_zero(rest)?;
+    let place = match rest {
+        [0] => Place::Floors,
+        [1, version @ ..] => Place::Entry(Class::Strict, decode_version(version)?),
+        [2, version @ ..] => Place::Entry(Class::Relaxed, decode_version(version)?),
+        _ => {
+            let (id_name, rest) = until_zero(rest)?;
+            let (namespace, name) = until_zero(rest)?;
+            Place::Row { id_name, namespace, name: std::str::from_utf8(name).ok()? }
+        }
+    };
+    Some((Slot(u16::from_be_bytes(*slot)), cluster, place))
+}
+
+fn until_zero(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == 0)?;
+    Some((std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]))
 }
 
 /// A key as people read it.
@@ -102,7 +202,7 @@ pub(crate) fn printable(key: &[u8]) -> String {
 
 /// Who owned an ordinal or a slot when: the value of the fences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Epoch {
+pub struct Epoch {
     /// Grows with every change of owner.
     pub(crate) count: u64,
     /// The ordinal of the owner: whose ceiling the next owner starts above.
@@ -136,19 +236,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_is_one_range() {
-        let key = object("default", Slot(7), "pods", "ns", "a");
-        assert!(key >= slot_start("default", 7) && key < slot_start("default", 8));
-        assert!(key < cluster_end("default") && slot_start("default", u16::MAX) < cluster_end("default"));
-        assert_eq!(parse_object("default", &key), Some((Slot(7), "pods")));
-        assert_eq!(parse_object("other", &key), None);
+    fn a_slot_is_one_range_and_its_log_comes_first() {
+        let keys = [
+            slot_start(7),
+            floors(Slot(7), "default"),
+            entry(Slot(7), "default", Class::Strict, Version(3)),
+            entries_behind(Slot(7), "default", Class::Strict, Version(3)),
+            entry(Slot(7), "default", Class::Relaxed, Version(1)),
+            row(Slot(7), "default", "configmaps", "ns", "a"),
+            row(Slot(7), "default", "pods", "", "a"),
+            floors(Slot(7), "other"),
+            slot_start(8),
+        ];
+        assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
+        assert_eq!(parse(&keys[1]), Some((Slot(7), "default", Place::Floors)));
+        assert_eq!(parse(&keys[4]), Some((Slot(7), "default", Place::Entry(Class::Relaxed, Version(1)))));
+        let row = Place::Row { id_name: "configmaps", namespace: "ns", name: "a" };
+        assert_eq!(parse(&keys[5]), Some((Slot(7), "default", row)));
+        assert_eq!((parse(&keys[0]), parse(b"\0format"), parse(b"\x01\0\0a\0\x01short")), (None, None, None));
     }
 
     #[test]
-    fn epochs_survive_the_store() {
+    fn values_survive_the_store() {
         let epoch = Epoch { count: 3, ordinal: 9, incarnation: 1 << 100 };
         assert_eq!(Epoch::decode(&epoch.encode()), Some(epoch));
         assert_eq!(Epoch::decode(b"short"), None);
         assert_eq!(slot_of_owner(&slot_owner(Slot(4095))), Some(Slot(4095)));
+        assert_eq!(slot_of_floor(&floor(Slot(1))), Some(Slot(1)));
+        let floors = [Version(5), Version(u64::MAX >> 1)];
+        assert_eq!(decode_floors(&encode_floors(floors)), Some(floors));
+        assert_eq!((decode_floors(b"short"), decode_version(b"longer than that")), (None, None));
     }
 }

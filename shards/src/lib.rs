@@ -2,7 +2,7 @@
 //!
 //! [`service::ShardService`] is what a gateway sees of a shard; one process calls it as a function, several speak it over
 //! gRPC. Start reading there, then at [`shard::Shard`], and follow one request: `verbs` (decide) -> `sequencer` (order) ->
-//! `commit` (make durable) -> `table` (publish).
+//! `commit` (make durable) -> `table` (publish). Slots come and go in `moves`.
 //!
 //! Invariants: an acknowledged write is durable (relaxed kinds: soon); nobody reads what was never committed; versions
 //! strictly increase; every commit is fenced by the epochs of the slots that it writes to.
@@ -16,11 +16,16 @@ pub mod shard;
 pub mod topology;
 
 mod admission;
+mod checkpoint;
 mod claim;
 mod clock;
+mod contents;
 mod follow;
 mod housekeeping;
 mod keys;
+mod lease;
+mod log;
+mod moves;
 mod recent;
 mod sequencer;
 mod subresources;
@@ -32,6 +37,9 @@ mod watch;
 
 pub use bootstrap::{Bootstrap, bootstrap};
 pub use commit::Health;
+pub use keys::Epoch;
+pub use lease::Lease;
 pub use metrics::ShardMetrics;
+pub use moves::{Handed, MoveError};
 pub use shard::{OpenError, Shard, ShardConfig, ShardOptions};
 pub use topology::{Member, SlotMap, Topology};

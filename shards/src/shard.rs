@@ -1,30 +1,33 @@
 //! One shard: the slots it owns, what it keeps of them, and its answers.
 
-use std::ops::{Bound, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use api::ambient::Ambient;
 use api::resource::{Registry, Resource, ResourceId, Spread};
 use api::slot::{SLOTS, Slot, SlotSet};
-use api::{Object, Status, Version};
-use bytes::Bytes;
+use api::{Status, Version};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use ipnet::Ipv4Net;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use smol_str::SmolStr;
 use store::{SharedStore, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::claim::Claim;
+use crate::checkpoint::Logs;
+use crate::claim::{self, Taken};
 use crate::clock::HybridClock;
 use crate::commit::{Committer, Health};
+use crate::contents::{self, Layout};
 use crate::follow::Followed;
-use crate::keys;
+use crate::keys::{Class, Epoch};
+use crate::lease::Lease;
 use crate::metrics::{Metrics, ShardMetrics};
+use crate::moves::Moves;
 use crate::recent::Recent;
 use crate::sequencer::{Sequencer, TableId};
 use crate::service::{
@@ -35,9 +38,6 @@ use crate::table::{Retention, Table};
 use crate::topology::Topology;
 use crate::{verbs, watch as watching};
 
-/// Pairs that one page of the first scan holds.
-const SCAN: usize = 1024;
-
 /// What can be set about a shard.
 #[derive(Clone, Debug)]
 pub struct ShardOptions {
@@ -47,6 +47,8 @@ pub struct ShardOptions {
     pub relaxed_retention: Duration,
     /// Bytes of events kept for one resource, whichever ends first.
     pub retention_bytes: usize,
+    /// Bytes of the logs of all slots, whichever ends first. A log outlives its retention by as much again.
+    pub log_bytes: usize,
     /// How long a relaxed write may wait to become durable.
     pub relaxed_flush: Duration,
     /// Where ClusterIPs come from.
@@ -69,6 +71,7 @@ impl Default for ShardOptions {
             retention: Duration::from_secs(300),
             relaxed_retention: Duration::from_secs(30),
             retention_bytes: 16 << 20,
+            log_bytes: 128 << 20,
             relaxed_flush: Duration::from_millis(200),
             service_cidr: Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 96, 0, 0), 12),
             node_ports: 30_000..=32_767,
@@ -111,6 +114,17 @@ pub enum OpenError {
         /// What this program writes.
         known: u32,
     },
+    /// The store was written by an older program, from before a release.
+    #[error(
+        "the data is of format version {found}, which no release has written, and this program knows version {known}: \
+         start with an empty data directory"
+    )]
+    OldFormat {
+        /// What the store says.
+        found: u32,
+        /// What this program writes.
+        known: u32,
+    },
     /// Others keep claiming the same slots.
     #[error("other shards keep claiming the same slots or the same ordinal")]
     Contended,
@@ -127,15 +141,16 @@ pub enum OpenError {
 
 /// See the module. Handed around as `Arc<Shard>`; [`Shard::run`] must run for anything to be written.
 pub struct Shard {
-    owned: Arc<SlotSet>,
-    clusters: Vec<SmolStr>,
     pub(crate) ambient: Ambient,
     pub(crate) registry: Arc<Registry>,
     pub(crate) options: ShardOptions,
+    pub(crate) layout: Arc<Layout>,
     pub(crate) tables: Arc<[Table]>,
     pub(crate) sequencer: Arc<Sequencer>,
-    committer: Committer,
+    pub(crate) committer: Committer,
+    pub(crate) moves: Moves,
     recent: Recent,
+    lease: Arc<Lease>,
     /// Holds this shard as well: given up at the end of [`Shard::run`], so that the store is closed.
     topology: RwLock<Option<Arc<Topology>>>,
     pub(crate) followed: Followed,
@@ -143,45 +158,78 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Claims the slots, and reads what is in them.
+    /// Claims the ordinal and the slots, whoever has them, and reads what is in them.
     pub async fn open(config: ShardConfig) -> Result<Arc<Self>, OpenError> {
-        let ShardConfig { ordinal, slots, clusters, ambient, registry, store, options, metrics } = config;
-        check_config(ordinal, &slots, &clusters)?;
-        let (claim, floor) = Claim::take(&store, &ambient, ordinal, slots.clone().into()).await?;
+        check_config(&config)?;
+        let slots = config.slots.iter().copied().collect();
+        let now = HybridClock::new(config.ambient.clock.clone(), config.ordinal, Version::ZERO).now();
+        let taken = claim::take(&config.store, &config.ambient, config.ordinal, &slots, now).await?;
+        Self::with(config, &slots, taken).await
+    }
+
+    /// Opens without slots, under an epoch that membership has taken the ordinal with; see [`Shard::adopt`].
+    pub async fn open_under(config: ShardConfig, epoch: Epoch) -> Result<Arc<Self>, OpenError> {
+        check_config(&config)?;
+        if !config.slots.is_empty() || config.ordinal != epoch.ordinal {
+            return Err(OpenError::Config("a member gets its slots one after another".to_owned()));
+        }
+        let now = HybridClock::new(config.ambient.clock.clone(), config.ordinal, Version::ZERO).now();
+        let taken = claim::taken(&config.store, &config.ambient, epoch, now).await?;
+        Self::with(config, &SlotSet::new(), taken).await
+    }
+
+    async fn with(config: ShardConfig, slots: &SlotSet, taken: Taken) -> Result<Arc<Self>, OpenError> {
+        let ShardConfig { ordinal, slots: _, clusters, ambient, registry, store, options, metrics } = config;
+        let Taken { epoch, floor, first } = taken;
         let mut clock = HybridClock::new(ambient.clock.clone(), ordinal, floor);
         let ceiling = clock.next_ceiling();
-        claim.store_ceiling(&store, &ambient, ceiling).await?;
+        claim::store_ceiling(&store, &ambient, epoch, ceiling).await?;
         clock.stored(ceiling);
-        let owned: Arc<SlotSet> = Arc::new(slots.iter().copied().collect());
-        let tables = new_tables(&registry, &clusters, &options, clock.last());
-        for (at, cluster) in clusters.iter().enumerate() {
-            let mine = &tables[at * registry.iter().count()..];
-            load(&store, cluster, &owned, &registry, mine).await?;
-        }
-        let metrics = Metrics::new(metrics, ordinal);
+        let tables = new_tables(&registry, &clusters, &options);
+        let layout = Arc::new(Layout { registry: registry.clone(), clusters, tables: tables.clone(), first });
+        let lease = Arc::new(Lease::endless(ambient.clock.clone()));
+        let followed = Followed::new(&registry, layout.clusters.len(), ambient.clock.clone());
+        let recent = Recent::new(ambient.clock.clone());
+        let (now, watermark) = (clock.now(), clock.last());
+        let loaded = contents::load(&layout, &store, slots, now).await?;
         let committer = Committer {
             store,
             ambient: ambient.clone(),
-            ordinal,
+            epoch,
             relaxed_flush: options.relaxed_flush,
-            claim: Mutex::new(claim),
+            layout: layout.clone(),
+            logs: Logs::default(),
             health: watch::Sender::new(Health::Serving),
-            metrics,
+            metrics: Metrics::new(metrics, ordinal),
         };
-        Ok(Arc::new_cyclic(|this| Self {
-            owned,
-            followed: Followed::new(&registry, clusters.len(), ambient.clock.clone()),
-            clusters,
-            recent: Recent::new(ambient.clock.clone()),
+        let shard = Arc::new_cyclic(|this| Self {
+            followed,
+            recent,
+            sequencer: Arc::new(Sequencer::new(clock, tables.clone(), lease.clone())),
             ambient,
             registry,
             options,
-            sequencer: Arc::new(Sequencer::new(clock, tables.clone())),
+            layout,
             tables,
             committer,
+            moves: Moves::default(),
+            lease,
             topology: RwLock::default(),
             this: this.clone(),
-        }))
+        });
+        let watermarks = vec![watermark; shard.tables.len()];
+        shard.take_in(loaded, slots, &watermarks, now);
+        Ok(shard)
+    }
+
+    /// Until when it may answer: for ever, unless membership says otherwise.
+    pub fn lease(&self) -> Arc<Lease> {
+        self.lease.clone()
+    }
+
+    /// What its batches are fenced by.
+    pub fn epoch(&self) -> Epoch {
+        self.committer.epoch
     }
 
     /// Introduces every shard, this one included. Before the first request.
@@ -202,6 +250,8 @@ impl Shard {
         let (this, stop) = (self.handle(), background.clone());
         let metrics = self.committer.metrics.clone();
         tasks.spawn(async move { stop.run_until_cancelled(crate::housekeeping::run(&this, &metrics)).await });
+        let (this, stop) = (self.handle(), background.clone());
+        tasks.spawn(async move { stop.run_until_cancelled(crate::checkpoint::run(&this)).await });
         self.committer.run(&self.sequencer, shutdown).await;
         background.cancel();
         self.tables.iter().for_each(Table::disconnect);
@@ -209,7 +259,7 @@ impl Shard {
         self.topology.write().take();
     }
 
-    fn handle(&self) -> Arc<Self> {
+    pub(crate) fn handle(&self) -> Arc<Self> {
         self.this.upgrade().expect("somebody calls a method, so it is alive")
     }
 
@@ -225,9 +275,8 @@ impl Shard {
 
     /// The table of a resource of a cluster.
     pub(crate) fn table_id(&self, cluster: &str, resource: ResourceId) -> Result<TableId, Status> {
-        let at = self.clusters.iter().position(|name| name == cluster).ok_or_else(Status::unknown_path)?;
-        let rows = self.tables.len() / self.clusters.len();
-        Ok(TableId((at * rows + usize::from(resource.0)) as u32))
+        let at = self.layout.cluster_at(cluster).ok_or_else(Status::unknown_path)?;
+        Ok(self.layout.table_id(at, self.registry.get(resource)))
     }
 
     pub(crate) fn table(&self, id: TableId) -> &Table {
@@ -236,26 +285,16 @@ impl Shard {
 
     /// Position of a cluster among those that the shard serves.
     pub(crate) fn cluster_at(&self, cluster: &str) -> Option<usize> {
-        self.clusters.iter().position(|name| name == cluster)
+        self.layout.cluster_at(cluster)
     }
 
     pub(crate) fn clusters(&self) -> &[SmolStr] {
-        &self.clusters
+        &self.layout.clusters
     }
 
-    /// Whether this shard writes that slot.
-    pub(crate) fn owns(&self, slot: Slot) -> bool {
-        self.owned.contains(slot)
-    }
-
-    /// The slots that this shard writes.
-    pub(crate) fn owned(&self) -> Arc<SlotSet> {
-        self.owned.clone()
-    }
-
-    /// Sends requests for a slot of somebody else away.
-    pub(crate) fn check_owned(&self, slot: Slot) -> Result<(), ShardError> {
-        if self.owns(slot) { Ok(()) } else { Err(ShardError::NotOwner) }
+    /// The slots that this shard answers for.
+    pub fn owned(&self) -> Arc<SlotSet> {
+        self.sequencer.owned()
     }
 
     pub(crate) fn recent(&self) -> &Recent {
@@ -301,8 +340,9 @@ impl ShardService for Shard {
     }
 }
 
-fn check_config(ordinal: u16, slots: &[Slot], clusters: &[SmolStr]) -> Result<(), OpenError> {
-    if ordinal >= api::version::MAX_ORDINALS {
+fn check_config(config: &ShardConfig) -> Result<(), OpenError> {
+    let ShardConfig { ordinal, slots, clusters, .. } = config;
+    if *ordinal >= api::version::MAX_ORDINALS {
         return Err(OpenError::Config(format!("ordinal {ordinal} is not below {}", api::version::MAX_ORDINALS)));
     }
     if let Some(slot) = slots.iter().find(|slot| slot.0 >= SLOTS) {
@@ -315,60 +355,18 @@ fn check_config(ordinal: u16, slots: &[Slot], clusters: &[SmolStr]) -> Result<()
     }
 }
 
-fn new_tables(registry: &Registry, clusters: &[SmolStr], options: &ShardOptions, floor: Version) -> Arc<[Table]> {
+fn new_tables(registry: &Registry, clusters: &[SmolStr], options: &ShardOptions) -> Arc<[Table]> {
     let of_cluster = |cluster: &SmolStr| {
         let make = |resource: &Arc<Resource>| {
             let relaxed = resource.relaxed || matches!(resource.spread, Spread::NameIn(_));
-            let age = if relaxed { options.relaxed_retention } else { options.retention };
+            let (class, age) = match relaxed {
+                true => (Class::Relaxed, options.relaxed_retention),
+                false => (Class::Strict, options.retention),
+            };
             let retention = Retention { age, bytes: options.retention_bytes };
-            Table::new(resource.clone(), cluster.clone(), retention, floor)
+            Table::new(resource.clone(), cluster.clone(), class, retention)
         };
         registry.iter().map(make).collect::<Vec<_>>()
     };
     clusters.iter().flat_map(of_cluster).collect()
-}
-
-/// Reads the objects of the owned slots. Pages run over what others own as long as that is little, and jump otherwise.
-async fn load(
-    store: &SharedStore,
-    cluster: &str,
-    owned: &SlotSet,
-    registry: &Registry,
-    tables: &[Table],
-) -> Result<(), OpenError> {
-    let next_owned = |from: u16| (from..SLOTS).find(|slot| owned.contains(Slot(*slot)));
-    let end = keys::cluster_end(cluster);
-    let Some(first) = next_owned(0) else { return Ok(()) };
-    let mut from = Bound::Included(keys::slot_start(cluster, first));
-    loop {
-        let page = store.scan(from, end.clone(), SCAN).await?;
-        let mut last = None;
-        for (key, tail) in &page.pairs {
-            let (slot, id_name) = keys::parse_object(cluster, key)
-                .ok_or_else(|| OpenError::Damaged(format!("unknown key {}", keys::printable(key))))?;
-            last = Some((key.clone(), slot));
-            if !owned.contains(slot) {
-                continue;
-            }
-            let Some(resource) = registry.named(id_name) else {
-                // A kind that is switched off: what is stored of it stays, and is served when it is switched on again.
-                continue;
-            };
-            let object = decode(resource, tail.clone(), key)?;
-            tables[usize::from(resource.id.0)].load(Arc::new(object));
-        }
-        from = match last {
-            Some((key, slot)) if page.more => match next_owned(slot.0) {
-                Some(next) if next > slot.0 => Bound::Included(keys::slot_start(cluster, next)),
-                Some(_) => Bound::Excluded(key),
-                None => return Ok(()),
-            },
-            _ => return Ok(()),
-        };
-    }
-}
-
-fn decode(resource: &Resource, tail: Bytes, key: &[u8]) -> Result<Object, OpenError> {
-    let damaged = |error: api::object::Damaged| OpenError::Damaged(format!("{}: {error}", keys::printable(key)));
-    Object::load(resource, tail).map_err(damaged)
 }

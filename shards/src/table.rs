@@ -1,7 +1,8 @@
 //! The committed objects of one resource in one cluster, its recent events, and who follows them.
 //!
-//! Invariants: what is here is durable; the ring holds every event above its floor; a subscriber has been sent every
-//! event up to its watermark, in order. `Table::consistency_check` recomputes what is derived.
+//! Invariants: what is here is durable and of the slots that are named here; the ring holds every event of theirs above its
+//! floor, whoever wrote it; a subscriber has been sent every event up to its watermark, in order, and was told which slots
+//! that is about. `Table::consistency_check` recomputes what is derived.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -16,7 +17,9 @@ use parking_lot::RwLock;
 use smol_str::SmolStr;
 use tokio::sync::mpsc;
 
-use crate::service::{Delivery, Event, History, ListPage, Subscription};
+use crate::contents::Shelf;
+use crate::keys::Class;
+use crate::service::{Delivery, Event, History, ListPage, ListSlots, ShardError, Subscription};
 
 /// Namespace (empty for cluster-scoped kinds) and name.
 pub(crate) type Key = (SmolStr, SmolStr);
@@ -37,11 +40,16 @@ pub(crate) struct Retention {
 pub(crate) struct Table {
     pub(crate) resource: Arc<Resource>,
     pub(crate) cluster: SmolStr,
-    retention: Retention,
+    pub(crate) class: Class,
+    pub(crate) retention: Retention,
     inner: RwLock<Inner>,
 }
 
 struct Inner {
+    /// Whose objects and events these are.
+    slots: Arc<SlotSet>,
+    /// How often `slots` changed.
+    moves: u64,
     objects: BTreeMap<Key, Arc<Object>>,
     /// By the value of [`Resource::indexed`], where it is not empty.
     index: BTreeMap<(SmolStr, Key), Arc<Object>>,
@@ -59,23 +67,53 @@ struct Subscriber {
 }
 
 impl Table {
-    pub(crate) fn new(resource: Arc<Resource>, cluster: SmolStr, retention: Retention, floor: Version) -> Self {
+    /// One that has no slots yet.
+    pub(crate) fn new(resource: Arc<Resource>, cluster: SmolStr, class: Class, retention: Retention) -> Self {
         let inner = Inner {
+            slots: Arc::default(),
+            moves: 0,
             objects: BTreeMap::new(),
             index: BTreeMap::new(),
             ring: VecDeque::new(),
             ring_bytes: 0,
-            floor,
+            floor: Version::ZERO,
             subscribers: Vec::new(),
         };
-        Self { resource, cluster, retention, inner: RwLock::new(inner) }
+        Self { resource, cluster, class, retention, inner: RwLock::new(inner) }
     }
 
-    /// Adds an object that was read from the store at start.
-    pub(crate) fn load(&self, object: Arc<Object>) {
+    /// Takes over what slots hold and what has happened in them, and tells subscribers. `slots` are those that it has then,
+    /// `watermark` is one from which it knows everything of them.
+    pub(crate) fn adopt(&self, shelf: Shelf, slots: Arc<SlotSet>, watermark: Version, now: Version) {
         let mut inner = self.inner.write();
-        let key = (object.namespace.clone(), object.name.clone());
-        inner.put(&self.resource, key, object);
+        for (key, object) in shelf.objects {
+            inner.put(&self.resource, key, object);
+        }
+        inner.merge(shelf.events, shelf.floor);
+        inner.trim(self.retention, now);
+        inner.announce(slots, watermark);
+    }
+
+    /// Gives up what is not in `slots`, and tells subscribers.
+    pub(crate) fn release(&self, slots: Arc<SlotSet>, watermark: Version) -> Shelf {
+        // Nobody writes there any more, so that what goes can be found without keeping others out.
+        let gone: Vec<Key> = {
+            let inner = self.inner.read();
+            let gone = |(namespace, name): &&Key| !slots.contains(self.resource.slot(&self.cluster, namespace, name));
+            inner.objects.keys().filter(gone).cloned().collect()
+        };
+        let mut inner = self.inner.write();
+        let mut shelf = Shelf { floor: inner.floor, ..Shelf::default() };
+        for key in gone {
+            let object = inner.remove(&self.resource, &key).expect("it was there, and nobody writes there");
+            shelf.objects.push((key, object));
+        }
+        let (kept, events) = inner.ring.drain(..).partition(|event| slots.contains(event.slot));
+        inner.ring = kept;
+        inner.ring_bytes = inner.ring.iter().map(|event| cost(event)).sum();
+        shelf.events = Vec::from(events);
+        inner.announce(slots, watermark);
+        shelf
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Object>> {
@@ -131,13 +169,8 @@ impl Table {
         self.inner.write().trim(self.retention, now);
     }
 
-    /// Follows `slots` from a version on. `released`: nothing at or below it is still to come.
-    pub(crate) fn subscribe(
-        &self,
-        from: Option<Version>,
-        released: Version,
-        slots: Arc<SlotSet>,
-    ) -> Result<Subscription, Status> {
+    /// Follows the table from a version on. `released`: nothing at or below it is still to come.
+    pub(crate) fn subscribe(&self, from: Option<Version>, released: Version) -> Result<Subscription, Status> {
         let mut inner = self.inner.write();
         let from = from.unwrap_or(inner.floor);
         if from < inner.floor {
@@ -152,14 +185,17 @@ impl Table {
         sender.try_send(first).expect("an empty queue takes one delivery");
         inner.subscribers.retain(|subscriber| !subscriber.deliveries.is_closed());
         inner.subscribers.push(Subscriber { deliveries: sender, watermark });
-        Ok(Subscription { from, slots, deliveries })
+        Ok(Subscription { from, slots: inner.slots.clone(), deliveries })
     }
 
     /// What happened in some slots behind a version. `released`: nothing at or below it is still to come.
-    pub(crate) fn history(&self, slots: &SlotSet, from: Version, released: Version) -> Result<History, Status> {
+    pub(crate) fn history(&self, slots: &SlotSet, from: Version, released: Version) -> Result<History, ShardError> {
         let inner = self.inner.read();
+        if !slots.difference(&inner.slots).is_empty() {
+            return Err(ShardError::NotOwner);
+        }
         if from < inner.floor {
-            return Err(too_old(from, inner.floor));
+            return Err(too_old(from, inner.floor).into());
         }
         let start = inner.ring.partition_point(|event| event.version <= from);
         let events = inner.ring.range(start..).filter(|event| slots.contains(event.slot)).cloned().collect();
@@ -168,18 +204,24 @@ impl Table {
     }
 
     /// The state at `at`: the present one, undone by the events since. Long lists are read in pieces, all of that one
-    /// state, so that nobody who publishes waits for long.
-    pub(crate) fn list(&self, read: &ListRead<'_>) -> Result<ListPage, Status> {
+    /// state, so that nobody who publishes waits for long; `None` when slots came or went in between.
+    pub(crate) fn list(&self, read: &ListRead<'_>) -> Result<Option<ListPage>, ShardError> {
         let mut page = Collector { read, objects: Vec::new(), remaining: 0 };
         let mut cursor = read.after.cloned();
+        let mut moves = None;
         loop {
             let piece = ListRead { after: cursor.as_ref(), ..*read };
-            match self.inner.read().collect(&self.resource, &piece, &mut page)? {
+            let inner = self.inner.read();
+            if *moves.get_or_insert(inner.moves) != inner.moves {
+                return Ok(None);
+            }
+            inner.check(read.slots)?;
+            match inner.collect(&self.resource, &piece, &mut page)? {
                 Some(last) => cursor = Some(last),
                 None => break,
             }
         }
-        Ok(ListPage { version: read.at, objects: page.objects, remaining: page.remaining })
+        Ok(Some(ListPage { version: read.at, objects: page.objects, remaining: page.remaining }))
     }
 
     /// The object as it was at exactly that version, if that is still known.
@@ -205,6 +247,11 @@ impl Table {
         }
         let have: BTreeMap<_, _> = inner.index.iter().map(|(key, object)| (key.clone(), object.version)).collect();
         assert_eq!(index, have, "the index of {} is off", self.resource.id_name);
+        for (namespace, name) in inner.objects.keys() {
+            let slot = self.resource.slot(&self.cluster, namespace, name);
+            assert!(inner.slots.contains(slot), "{namespace}/{name} is in slot {}, which is not here", slot.0);
+        }
+        assert!(inner.ring.iter().all(|event| inner.slots.contains(event.slot)));
         let bytes: usize = inner.ring.iter().map(|event| cost(event)).sum();
         assert_eq!(bytes, inner.ring_bytes);
         assert!(inner.ring.iter().is_sorted_by(|a, b| a.version < b.version), "the ring is out of order");
@@ -229,6 +276,7 @@ impl Table {
 /// What a list wants from one table.
 #[derive(Clone, Copy)]
 pub(crate) struct ListRead<'a> {
+    pub(crate) slots: &'a ListSlots,
     pub(crate) at: Version,
     pub(crate) namespace: &'a str,
     pub(crate) selector: &'a Selector,
@@ -286,6 +334,45 @@ impl Collector<'_> {
 }
 
 impl Inner {
+    /// Whether the table has what a list is about.
+    fn check(&self, slots: &ListSlots) -> Result<(), ShardError> {
+        let has = match slots {
+            ListSlots::One(slot) => self.slots.contains(*slot),
+            ListSlots::Exactly(slots) => **slots == *self.slots,
+        };
+        if has { Ok(()) } else { Err(ShardError::NotOwner) }
+    }
+
+    /// Adds events of slots that have come, which may be older than others that are here.
+    fn merge(&mut self, events: Vec<Arc<Event>>, floor: Version) {
+        self.floor = self.floor.max(floor);
+        let mut all: Vec<Arc<Event>> = self.ring.drain(..).chain(events).collect();
+        all.retain(|event| event.version > self.floor);
+        all.sort_unstable_by_key(|event| event.version);
+        self.ring_bytes = all.iter().map(|event| cost(event)).sum();
+        self.ring = all.into();
+    }
+
+    /// From now on the table is about these slots.
+    fn announce(&mut self, slots: Arc<SlotSet>, watermark: Version) {
+        self.moves += 1;
+        self.slots = slots.clone();
+        self.subscribers.retain_mut(|subscriber| {
+            subscriber.watermark = watermark.max(subscriber.watermark);
+            let watermark = subscriber.watermark;
+            let delivery = Delivery { events: Vec::new(), watermark, slots: Some(slots.clone()) };
+            subscriber.deliveries.try_send(delivery).is_ok()
+        });
+    }
+
+    fn remove(&mut self, resource: &Resource, key: &Key) -> Option<Arc<Object>> {
+        let old = self.objects.remove(key)?;
+        if let Some(value) = indexed_value(resource, &old) {
+            self.index.remove(&(value, key.clone()));
+        }
+        Some(old)
+    }
+
     /// Offers a piece of a list to the page; answers the last key of it, if there is more behind.
     fn collect(
         &self,
@@ -336,11 +423,7 @@ impl Inner {
     fn apply(&mut self, resource: &Resource, event: &Arc<Event>) {
         let key = (event.object.namespace.clone(), event.object.name.clone());
         if event.deleted {
-            if let Some(old) = self.objects.remove(&key)
-                && let Some(value) = indexed_value(resource, &old)
-            {
-                self.index.remove(&(value, key));
-            }
+            self.remove(resource, &key);
         } else {
             self.put(resource, key, event.object.clone());
         }

@@ -63,6 +63,11 @@ impl SlotMap {
         &self.members
     }
 
+    /// A member by its number.
+    pub fn member(&self, ordinal: u16) -> Option<&Member> {
+        self.members.iter().find(|member| member.ordinal == ordinal)
+    }
+
     /// Whether every slot has an owner.
     pub fn is_complete(&self) -> bool {
         !self.owners.contains(&NOBODY)

@@ -19,18 +19,19 @@ pub(crate) fn subscribe(shard: &Shard, request: &SubscribeRequest) -> Result<Sub
     let table = shard.table_id(&request.cluster, request.resource)?;
     // Read before the table is looked at: what is published in between is in the ring.
     let released = shard.sequencer.released(table);
-    Ok(shard.table(table).subscribe(request.from, released, shard.owned())?)
+    let subscription = shard.table(table).subscribe(request.from, released)?;
+    shard.sequencer.check_serving()?;
+    Ok(subscription)
 }
 
 /// See [`crate::service::ShardService::history`].
 pub(crate) fn history(shard: &Shard, request: &HistoryRequest) -> Result<History, ShardError> {
     shard.sequencer.check_serving()?;
-    if !request.slots.difference(&shard.owned()).is_empty() {
-        return Err(ShardError::NotOwner);
-    }
     let table = shard.table_id(&request.cluster, request.resource)?;
     let released = shard.sequencer.released(table);
-    Ok(shard.table(table).history(&request.slots, request.from, released)?)
+    let history = shard.table(table).history(&request.slots, request.from, released)?;
+    shard.sequencer.check_serving()?;
+    Ok(history)
 }
 
 /// See [`crate::service::ShardService::advance`].

@@ -4,28 +4,28 @@ use std::sync::Arc;
 
 use api::document::Document;
 use api::{Causes, Object, Status, Value};
-use serde_json::json;
 
 use super::conditions;
-use crate::service::{Answer, Verb};
+use crate::service::{Answer, ShardError, Verb};
 use crate::verbs::body::decode_other;
-use crate::verbs::{Call, Decision, View, document_answer, object_answer, write};
+use crate::verbs::{Call, Decision, View, created, object_answer, write};
 
 const BINDING: &str = "io.k8s.api.core.v1.Binding";
 
 /// POST of `binding`.
-pub(crate) async fn bind(call: Call<'_>) -> Result<Answer, Status> {
+pub(crate) async fn bind(call: Call<'_>) -> Result<Answer, ShardError> {
     if !call.is("pods") {
-        return Err(Status::unknown_path());
+        return Err(Status::unknown_path().into());
     }
-    let Verb::Create { body, format, options, .. } = &call.request.verb else { return Err(call.method_not_allowed()) };
+    let Verb::Create { body, format, options, .. } = &call.request.verb else {
+        return Err(call.method_not_allowed().into());
+    };
     let shape = call.resource.schema.named(BINDING).ok_or_else(Status::unknown_path)?;
     let mut warnings = Vec::new();
     let binding = decode_other(shape, "Binding", body, *format, options, &mut warnings)?;
     check(call, &binding)?;
     write(call, options.dry_run, |view| decide(call, view, &binding)).await?;
-    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-    Ok(Answer { warnings, ..document_answer(201, status) })
+    Ok(Answer { warnings, ..created() })
 }
 
 fn check(call: Call<'_>, binding: &Value) -> Result<(), Status> {

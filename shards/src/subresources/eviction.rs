@@ -7,12 +7,11 @@ use api::document::Document;
 use api::selector::LabelSelector;
 use api::status::{Cause, Reason};
 use api::{Object, Status, Value};
-use serde_json::json;
 
 use super::conditions;
-use crate::service::{Answer, DeleteOptions, Propagation, Request, Verb};
+use crate::service::{Answer, DeleteOptions, Propagation, Request, ShardError, Verb};
 use crate::verbs::body::decode_other;
-use crate::verbs::{Call, Decision, View, delete, document_answer, object_answer, write};
+use crate::verbs::{Call, Decision, View, created, delete, object_answer, write};
 
 const EVICTION: &str = "io.k8s.api.policy.v1.Eviction";
 const BUDGETS: &str = "poddisruptionbudgets.policy";
@@ -22,29 +21,32 @@ const UNCONFIRMED: usize = 2000;
 const TRIES: u32 = 20;
 
 /// POST of `eviction`.
-pub(crate) async fn evict(call: Call<'_>) -> Result<Answer, Status> {
+pub(crate) async fn evict(call: Call<'_>) -> Result<Answer, ShardError> {
     if !call.is("pods") {
-        return Err(Status::unknown_path());
+        return Err(Status::unknown_path().into());
     }
-    let Verb::Create { body, format, options, .. } = &call.request.verb else { return Err(call.method_not_allowed()) };
+    let Verb::Create { body, format, options, .. } = &call.request.verb else {
+        return Err(call.method_not_allowed().into());
+    };
     let shape = call.resource.schema.named(EVICTION).ok_or_else(Status::unknown_path)?;
     let mut warnings = Vec::new();
     let eviction = decode_other(shape, "Eviction", body, *format, options, &mut warnings)?;
     if eviction.name() != call.request.name {
-        return Err(Status::bad_request("name in URL does not match name in Eviction object"));
+        return Err(Status::bad_request("name in URL does not match name in Eviction object").into());
     }
     let asked = delete_options(&eviction, options.dry_run)?;
     for attempt in 1.. {
         match attempt_eviction(call, &asked).await {
-            Err(status) if status.reason() == Reason::Conflict && asked.version.is_none() && attempt < TRIES => {
+            Err(ShardError::Status(status))
+                if status.reason() == Reason::Conflict && asked.version.is_none() && attempt < TRIES =>
+            {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            Err(status) => return Err(status),
+            Err(error) => return Err(error),
             Ok(()) => break,
         }
     }
-    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-    Ok(Answer { warnings, ..document_answer(201, status) })
+    Ok(Answer { warnings, ..created() })
 }
 
 fn delete_options(eviction: &Value, dry_run: bool) -> Result<DeleteOptions, Status> {
@@ -67,7 +69,7 @@ fn delete_options(eviction: &Value, dry_run: bool) -> Result<DeleteOptions, Stat
     })
 }
 
-async fn attempt_eviction(call: Call<'_>, asked: &DeleteOptions) -> Result<(), Status> {
+async fn attempt_eviction(call: Call<'_>, asked: &DeleteOptions) -> Result<(), ShardError> {
     let pod = call.shard.sequencer.newest(call.table, &call.key());
     if let Some(ticket) = pod.ticket {
         ticket.wait().await?;
@@ -128,9 +130,11 @@ fn is_free(pod: &Value, budget: &Value) -> bool {
 }
 
 /// Takes one disruption from the budget, and tells its controller whose.
-async fn decrement(call: Call<'_>, budget: &Object, dry_run: bool) -> Result<(), Status> {
+async fn decrement(call: Call<'_>, budget: &Object, dry_run: bool) -> Result<(), ShardError> {
     let resource = call.shard.registry.named(BUDGETS).ok_or_else(Status::unknown_path)?;
     let request = Request {
+        // Only the last write of an eviction answers for it.
+        id: 0,
         resource: resource.id,
         served: 0,
         name: budget.name.clone(),
@@ -211,9 +215,11 @@ fn close_condition(budget: &mut Value, now: &str) {
 }
 
 /// Says on the Pod why it goes, and starts to delete it.
-async fn mark_and_delete(call: Call<'_>, mut options: DeleteOptions) -> Result<(), Status> {
+async fn mark_and_delete(call: Call<'_>, mut options: DeleteOptions) -> Result<(), ShardError> {
     if !options.dry_run {
-        let marked = write(call, false, |view: &mut View<'_>| {
+        let request = Request { id: 0, ..call.request.clone() };
+        let marking = Call::new(call.shard, &request)?;
+        let marked = write(marking, false, |view: &mut View<'_>| {
             let object = view.existing(call)?;
             let old = object.document();
             delete::check_preconditions(call, &object, &old, &options)?;

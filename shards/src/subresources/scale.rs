@@ -6,7 +6,7 @@ use api::strategy::ScalePaths;
 use api::{Causes, Object, Status, Value};
 use serde_json::{Map, json};
 
-use crate::service::{Answer, Outcome, Verb, WriteOptions};
+use crate::service::{Answer, Outcome, ShardError, Verb, WriteOptions};
 use crate::verbs::body::{decode_other, warn_or_refuse};
 use crate::verbs::patch::Patch;
 use crate::verbs::update::{self, Part};
@@ -14,14 +14,19 @@ use crate::verbs::{Call, document_answer, get};
 
 const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 
-/// GET of `scale`.
-pub(crate) fn read(call: Call<'_>) -> Result<Answer, Status> {
+/// An object's Scale.
+pub(crate) fn show(call: Call<'_>, object: &Object) -> Result<Answer, Status> {
     let paths = call.resource.strategy.scale().ok_or_else(Status::unknown_path)?;
-    get::latest(call).map(|object| document_answer(200, of(paths, &object)))
+    Ok(document_answer(200, of(paths, object)))
+}
+
+/// GET of `scale`.
+pub(crate) fn read(call: Call<'_>) -> Result<Answer, ShardError> {
+    Ok(show(call, &*get::latest(call)?)?)
 }
 
 /// PUT and PATCH of `scale`.
-pub(crate) async fn write(call: Call<'_>) -> Result<Answer, Status> {
+pub(crate) async fn write(call: Call<'_>) -> Result<Answer, ShardError> {
     let paths = call.resource.strategy.scale().ok_or_else(Status::unknown_path)?;
     let shape = call.resource.schema.named(SCALE).ok_or_else(Status::unknown_path)?;
     match &call.request.verb {
@@ -40,7 +45,7 @@ pub(crate) async fn write(call: Call<'_>) -> Result<Answer, Status> {
             };
             set(call, paths, options, Vec::new(), &mut change).await
         }
-        _ => Err(call.method_not_allowed()),
+        _ => Err(call.method_not_allowed().into()),
     }
 }
 
@@ -52,7 +57,7 @@ async fn set(
     options: &WriteOptions,
     mut warnings: Vec<String>,
     wanted: &mut Wanted<'_>,
-) -> Result<Answer, Status> {
+) -> Result<Answer, ShardError> {
     let mut answer = {
         let mut replace = |object: &std::sync::Arc<Object>, old: &Value, warnings: &mut Vec<String>| {
             let scale = wanted(object, warnings)?;

@@ -2,14 +2,14 @@
 
 use api::Status;
 
-use crate::service::{Answer, Verb};
+use crate::service::{Answer, ShardError, Verb};
 use crate::verbs::update::{self, Part};
 use crate::verbs::{Call, patch};
 
 /// PUT and PATCH of `status`.
-pub(crate) async fn write(call: Call<'_>) -> Result<Answer, Status> {
+pub(crate) async fn write(call: Call<'_>) -> Result<Answer, ShardError> {
     if !call.resource.has_status {
-        return Err(Status::unknown_path());
+        return Err(Status::unknown_path().into());
     }
     let Verb::Update { body, format, options, .. } = &call.request.verb else {
         return patch::patched(call, Part::Status).await;

@@ -8,18 +8,19 @@ use api::ambient::{Ambient, Clock, Entropy};
 use api::builtin::{RuntimeConfig, registry};
 use api::resource::{Registry, Resource};
 use api::selector::Selector;
-use api::slot::{SLOTS, Slot};
+use api::slot::{SLOTS, Slot, SlotSet};
 use api::version::EPOCH_UNIX_MICROS;
 use api::{Object, Status, Value, Version};
 use bytes::Bytes;
 use smol_str::SmolStr;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::faulty::FaultyStore;
 use crate::bootstrap::Bootstrap;
 use crate::service::*;
-use crate::topology::{Topology, owner_of};
-use crate::{Shard, ShardConfig, ShardMetrics, ShardOptions};
+use crate::topology::{Member, SlotMap, Topology, owner_of};
+use crate::{MoveError, Shard, ShardConfig, ShardMetrics, ShardOptions};
 
 /// Time that follows tokio's, so that a paused test is fast and repeatable.
 struct TokioClock(tokio::time::Instant);
@@ -71,6 +72,8 @@ pub(super) struct Cluster {
     pub(super) ambient: Ambient,
     pub(super) topology: Topology,
     pub(super) shards: Vec<Arc<Shard>>,
+    /// Who owns what, as everybody is told.
+    maps: watch::Sender<Arc<SlotMap>>,
     stop: CancellationToken,
     running: Vec<tokio::task::JoinHandle<()>>,
     options: ShardOptions,
@@ -90,9 +93,9 @@ impl Cluster {
 
     /// The same over a store that may hold something, as it is.
     pub(super) async fn bare(count: usize, store: FaultyStore, options: ShardOptions) -> Self {
-        // Nobody draws the same ids after a crash as before it.
-        let seed = 7 + ((store.commits() as u64) << 32);
-        Self::with(count, store, options, ambient(seed)).await
+        // Another process over the same store draws other numbers: batch ids are unique for ever.
+        let ambient = ambient(7 + (store.commits() << 32));
+        Self::with(count, store, options, ambient).await
     }
 
     async fn with(count: usize, store: FaultyStore, options: ShardOptions, ambient: Ambient) -> Self {
@@ -103,8 +106,8 @@ impl Cluster {
             let config = config(ordinal as u16, slots, &store, &registry, &ambient, &options);
             shards.push(Shard::open(config).await.expect("the store is fine"));
         }
-        let services = shards.iter().map(|shard| shard.clone() as Arc<dyn ShardService>).collect();
-        let topology = Topology::fixed(services);
+        let (maps, following) = watch::channel(Arc::new(map(1, &shards)));
+        let topology = Topology::following(following);
         let stop = CancellationToken::new();
         let mut running = Vec::new();
         for shard in &shards {
@@ -112,7 +115,23 @@ impl Cluster {
             let (shard, stop) = (shard.clone(), stop.clone());
             running.push(tokio::spawn(async move { shard.run(stop).await }));
         }
-        Self { store, registry, ambient, topology, shards, stop, running, options }
+        Self { store, registry, ambient, topology, shards, maps, stop, running, options }
+    }
+
+    /// Tells everybody who owns what by now.
+    pub(super) fn publish(&self) {
+        self.maps.send_modify(|maps| *maps = Arc::new(map(maps.generation + 1, &self.shards)));
+    }
+
+    /// Moves slots from one shard to another, as membership does.
+    pub(super) async fn move_slots(&self, slots: &SlotSet, from: usize, to: usize) -> Result<(), MoveError> {
+        self.shards[to].prefetch(slots).await?;
+        let released = self.shards[from].release(slots, self.shards[to].epoch()).await;
+        if released.is_ok() {
+            self.shards[to].adopt(slots).await?;
+        }
+        self.publish();
+        released.map(drop)
     }
 
     pub(super) async fn bootstrap(&mut self) {
@@ -263,6 +282,15 @@ impl Cluster {
         let request = SubscribeRequest { cluster: "default".into(), resource: self.resource(id_name).id, from };
         shard.subscribe(request).await.map_err(ShardError::into_status)
     }
+}
+
+fn map(generation: u64, shards: &[Arc<Shard>]) -> SlotMap {
+    let member = |shard: &Arc<Shard>| Member {
+        ordinal: shard.epoch().ordinal,
+        service: shard.clone() as Arc<dyn ShardService>,
+        slots: shard.owned(),
+    };
+    SlotMap::new(generation, shards.iter().map(member).collect())
 }
 
 pub(super) async fn clock(shard: &Arc<dyn ShardService>) -> Version {

@@ -12,12 +12,16 @@ use parking_lot::Mutex;
 use store::memory::MemoryStore;
 use store::{Batch, Page, Store, StoreError, Write};
 
+use crate::keys::{self, Place};
+use crate::log::Entry;
+
 /// What happens to a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Unavailable,
     UnknownApplied,
     UnknownNotApplied,
+    Refused,
     Broken,
 }
 
@@ -25,7 +29,7 @@ pub(super) enum Fault {
 struct State {
     commits: u64,
     faults: Vec<(u64, Fault)>,
-    committed: BTreeSet<(Bytes, Bytes)>,
+    committed: BTreeSet<Bytes>,
     latency: Duration,
 }
 
@@ -49,9 +53,9 @@ impl FaultyStore {
         self.state.lock().faults.clear();
     }
 
-    /// Whether an object with these bytes was ever committed.
-    pub(super) fn has_committed(&self, key: &Bytes, value: &Bytes) -> bool {
-        self.state.lock().committed.contains(&(key.clone(), value.clone()))
+    /// Whether an object with these bytes was ever committed to a log.
+    pub(super) fn has_committed(&self, tail: &Bytes) -> bool {
+        self.state.lock().committed.contains(tail)
     }
 
     /// How many commits were asked for.
@@ -65,14 +69,14 @@ impl FaultyStore {
     }
 
     async fn apply(&self, batch: Batch) -> Result<(), StoreError> {
-        let puts: Vec<(Bytes, Bytes)> = batch
-            .writes
-            .iter()
-            .filter_map(|write| match write {
-                Write::Put(key, value) => Some((key.clone(), value.clone())),
-                Write::Delete(_) | Write::DeleteRange(..) => None,
-            })
-            .collect();
+        let object = |write: &Write| match write {
+            Write::Put(key, value) if matches!(keys::parse(key), Some((.., Place::Entry(..)))) => {
+                let (_, at) = Entry::decode(value).expect("entries can be read");
+                Some(value.slice(at..))
+            }
+            _ => None,
+        };
+        let puts: Vec<Bytes> = batch.writes.iter().filter_map(object).collect();
         self.inner.commit(batch).await?;
         self.state.lock().committed.extend(puts);
         Ok(())
@@ -101,6 +105,7 @@ impl Store for FaultyStore {
             match fault {
                 None => self.apply(batch).await,
                 Some(Fault::Unavailable) => Err(StoreError::Unavailable("told to".to_owned())),
+                Some(Fault::Refused) => Err(StoreError::TooLarge("told to".to_owned())),
                 Some(Fault::Broken) => Err(StoreError::Broken("told to".to_owned())),
                 Some(Fault::UnknownNotApplied) => Err(StoreError::Unknown("told to".to_owned())),
                 Some(Fault::UnknownApplied) => {

@@ -5,6 +5,7 @@ mod faulty;
 mod informers;
 mod lists;
 mod model;
+mod moves;
 mod ownership;
 mod pods;
 mod services;

@@ -11,7 +11,6 @@ use serde_json::json;
 use super::cluster::*;
 use super::faulty::{Fault, FaultyStore};
 use crate::ShardOptions;
-use crate::keys;
 use crate::service::*;
 
 const KEYS: u64 = 6;
@@ -166,9 +165,7 @@ fn note(history: &Mutex<History>, name: &str, change: Change, answer: Result<Arc
 async fn read(cluster: &Cluster, name: &str) {
     match cluster.get("configmaps", "default", name).await {
         Ok(object) => {
-            let slot = cluster.resource("configmaps").slot("default", "default", name);
-            let key = keys::object("default", slot, "configmaps", "default", name);
-            assert!(cluster.store.has_committed(&key, object.tail()), "{name} was read before it was durable");
+            assert!(cluster.store.has_committed(object.tail()), "{name} was read before it was durable");
         }
         Err(status) => assert_eq!(status.code(), 404, "{status}"),
     }

@@ -96,7 +96,7 @@ async fn a_crash_loses_of_relaxed_writes_what_a_flush_holds_at_most() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_embedded_store_keeps_it_all() {
     let directory = tempfile::tempdir().unwrap();
-    let open = |seed| {
+    let open = |seed: u64| {
         let path = directory.path().to_owned();
         async move {
             let store = tokio::task::spawn_blocking(move || store::Embedded::open(&path)).await.unwrap().unwrap();
@@ -133,13 +133,13 @@ async fn the_embedded_store_keeps_it_all() {
 #[tokio::test(start_paused = true)]
 async fn a_newer_format_is_refused() {
     let store = FaultyStore::default();
-    let writes = vec![Write::Put(crate::keys::format(), Bytes::from_static(b"2"))];
+    let writes = vec![Write::Put(crate::keys::format(), Bytes::from_static(b"3"))];
     store.commit(Batch { id: BatchId(1), fences: Vec::new(), writes }).await.unwrap();
     let registry = Arc::new(api::builtin::registry(&Default::default()));
     let config = config(0, vec![Slot(0)], &store, &registry, &ambient(1), &ShardOptions::default());
     let error = Shard::open(config).await.err().expect("it cannot know what that is");
     assert!(matches!(error, OpenError::Format { .. }));
-    assert_eq!(error.to_string(), "the data is of format version 2, and this program knows versions up to 1");
+    assert_eq!(error.to_string(), "the data is of format version 3, and this program knows versions up to 2");
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,7 +147,7 @@ async fn a_broken_store_ends_the_shard() {
     let cluster = Cluster::start(1).await;
     cluster.create("configmaps", &map("a", "1")).await.unwrap();
     cluster.store.inject(0, Fault::Broken);
-    assert_eq!(cluster.update("configmaps", &map("a", "2")).await.unwrap_err().code(), 503);
+    assert_eq!(cluster.update("configmaps", &map("a", "2")).await.unwrap_err().code(), 504, "nobody knows");
     let health = cluster.shards[0].health().borrow().clone();
     assert!(matches!(health, Health::Broken(_)), "{health:?}");
     assert_eq!(cluster.get("configmaps", "default", "a").await.unwrap_err().code(), 503);
@@ -157,7 +157,7 @@ async fn a_broken_store_ends_the_shard() {
 async fn a_failed_batch_takes_what_is_derived_from_it_along() {
     let cluster = Arc::new(Cluster::start(1).await);
     cluster.store.set_latency(Duration::from_millis(10));
-    cluster.store.inject(0, Fault::UnknownNotApplied);
+    cluster.store.inject(0, Fault::Refused);
     let first = tokio::spawn({
         let cluster = cluster.clone();
         async move { cluster.create("configmaps", &map("a", "1")).await }
@@ -172,9 +172,12 @@ async fn a_failed_batch_takes_what_is_derived_from_it_along() {
     assert_eq!(cluster.get("configmaps", "default", "a").await.unwrap_err().code(), 404);
     cluster.create("configmaps", &map("a", "3")).await.unwrap();
 
-    cluster.store.inject(0, Fault::UnknownApplied);
-    let settled = cluster.update("configmaps", &map("a", "4")).await.unwrap();
-    assert_eq!(cluster.get("configmaps", "default", "a").await.unwrap().version, settled.version);
+    for fault in [Fault::UnknownApplied, Fault::UnknownNotApplied] {
+        cluster.store.inject(0, fault);
+        let settled = cluster.update("configmaps", &map("a", "4")).await.unwrap();
+        assert_eq!(cluster.get("configmaps", "default", "a").await.unwrap().version, settled.version);
+        cluster.update("configmaps", &map("a", "5")).await.unwrap();
+    }
     cluster.store.inject(0, Fault::Unavailable);
     cluster.update("configmaps", &map("a", "5")).await.unwrap();
 }

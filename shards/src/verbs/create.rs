@@ -6,7 +6,7 @@ use api::{Status, Value};
 
 use super::{Call, Decision, View, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
-use crate::service::{Answer, Format, Verb, WriteOptions};
+use crate::service::{Answer, Format, ShardError, Verb, WriteOptions};
 
 /// Kinds whose creator may say a status: a kubelet registers its Node with one.
 const STATUS_FROM_CREATOR: [&str; 1] = ["nodes"];
@@ -36,7 +36,7 @@ impl<'a> NewObject<'a> {
 }
 
 /// Creates an object. Services reserve what they need first.
-pub(crate) async fn create(call: Call<'_>) -> Result<Answer, Status> {
+pub(crate) async fn create(call: Call<'_>) -> Result<Answer, ShardError> {
     if call.is("services") {
         return admission::service::create(call).await;
     }
@@ -50,7 +50,7 @@ pub(crate) async fn create_with(
     new: NewObject<'_>,
     dry_run: bool,
     hook: &mut Hook<'_>,
-) -> Result<Answer, Status> {
+) -> Result<Answer, ShardError> {
     let mut warnings = Vec::new();
     let document = call.decode(new.body, new.format, new.options, &mut warnings)?;
     let looked_up = LookedUp::before_create(call, &document).await?;

@@ -7,7 +7,7 @@ use api::{Causes, Object, Status, Value};
 
 use super::{Call, Decision, Removal, View, object_answer, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
-use crate::service::{Answer, DeleteOptions, Propagation};
+use crate::service::{Answer, DeleteOptions, Propagation, ShardError};
 
 /// The garbage collector's finalizers.
 const ORPHAN: &str = "orphan";
@@ -41,7 +41,7 @@ const ANSWERS_LAST_STATE: [&str; 19] = [
 ];
 
 /// DELETE of one object.
-pub(super) async fn delete(call: Call<'_>, options: &DeleteOptions) -> Result<Answer, Status> {
+pub(super) async fn delete(call: Call<'_>, options: &DeleteOptions) -> Result<Answer, ShardError> {
     check_options(options)?;
     if call.is("services") {
         return admission::service::delete(call, options).await;

@@ -12,23 +12,25 @@ use crate::subresources;
 
 /// A request that reads. See [`crate::service::ShardService::execute`].
 pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, ShardError> {
-    shard.sequencer.check_serving()?;
     let call = Call::new(shard, request)?;
-    shard.check_owned(call.slot)?;
+    let hold = shard.sequencer.hold(call.slot)?;
     let Verb::Get { version } = request.verb else { return Err(call.method_not_allowed().into()) };
-    match &*request.subresource {
-        "" | "status" => Ok(get(call, version).await?),
-        "scale" => Ok(subresources::scale::read(call)?),
+    let answer = match &*request.subresource {
+        "" | "status" => get(call, version).await,
+        "scale" => subresources::scale::read(call),
         _ => Err(call.method_not_allowed().into()),
-    }
+    };
+    // Whatever is not there may have left with its slot; and what is there may have changed at the next owner.
+    shard.sequencer.check(hold)?;
+    answer
 }
 
-async fn get(call: Call<'_>, version: Option<Version>) -> Result<Answer, Status> {
+async fn get(call: Call<'_>, version: Option<Version>) -> Result<Answer, ShardError> {
     if let Some(version) = version.filter(|version| !version.is_zero()) {
         // A client's version: it is waited for, and does not move the clock beyond now.
         list::wait_for(call.shard, call.table, version, 0).await?;
     }
-    latest(call).map(|object| object_answer(200, object))
+    Ok(object_answer(200, latest(call)?))
 }
 
 /// The latest state that may be shown: what is published, and for relaxed kinds what is acknowledged.

@@ -29,8 +29,8 @@ use api::slot::Slot;
 use api::{Object, Status, Value, Version};
 use serde_json::json;
 
-use crate::keys;
-use crate::recent::Seen;
+use crate::log;
+use crate::recent::{Logged, Remembered, Seen};
 use crate::sequencer::{Change, Guard, Newest, Proposal, Sequenced, TableId, Ticket};
 use crate::service::{Answer, Outcome, Request, ShardError, Verb};
 use crate::shard::Shard;
@@ -55,17 +55,17 @@ pub(crate) struct Call<'a> {
 
 /// A request that may write. See [`crate::service::ShardService::execute`].
 pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, ShardError> {
-    shard.sequencer.check_serving()?;
     let call = Call::new(shard, request)?;
-    shard.check_owned(call.slot)?;
+    // Taken before anything is looked up: what a slot's log says about ids is known by then.
+    let hold = shard.sequencer.hold(call.slot)?;
     if request.id == 0 {
-        return Ok(dispatch(call).await?);
+        return dispatch(call).await;
     }
-    match shard.recent().begin(request.id) {
+    let answer = match shard.recent().begin(request.id) {
         Seen::New(running) => {
             let result = dispatch(call).await;
             running.done(&result);
-            Ok(result?)
+            return result;
         }
         Seen::Runs(mut receiver) => {
             let answered = tokio::time::timeout(CONTENTION, receiver.wait_for(Option::is_some)).await;
@@ -73,9 +73,29 @@ pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, 
                 Ok(Ok(remembered)) => remembered.clone().expect("waited for it"),
                 _ => return Err(Status::unavailable("the same request was given up elsewhere").into()),
             };
-            Ok(remembered.answer(|version| find(call, version))?)
+            answer_again(call, remembered)
         }
-        Seen::Was(remembered) => Ok(remembered.answer(|version| find(call, version))?),
+        Seen::Was(remembered) => answer_again(call, remembered),
+    };
+    // An answer is looked for in tables that may have lost it meanwhile.
+    shard.sequencer.check(hold)?;
+    Ok(answer?)
+}
+
+fn answer_again(call: Call<'_>, remembered: Remembered) -> Result<Answer, Status> {
+    remembered.answer(|version| find(call, version), |logged, object| replay(call, logged, object))
+}
+
+/// The answer to a write that another owner of the slot, or another process, carried out.
+fn replay(call: Call<'_>, logged: Logged, object: Arc<Object>) -> Result<Answer, Status> {
+    if logged.table != call.table {
+        return Err(Status::bad_request("the id of this request was used for another one"));
+    }
+    match (&*call.request.subresource, logged.operation) {
+        ("binding" | "eviction", _) => Ok(created()),
+        ("scale", log::Operation::Put) => subresources::scale::show(call, &object),
+        (_, log::Operation::Delete) => Ok(call.deleted_status(Some(&object))),
+        _ => Ok(object_answer(logged.code, object)),
     }
 }
 
@@ -86,7 +106,7 @@ fn find(call: Call<'_>, version: Version) -> Option<Arc<Object>> {
     pending.or_else(|| shard.table(table).at_version(&key, version))
 }
 
-async fn dispatch(call: Call<'_>) -> Result<Answer, Status> {
+async fn dispatch(call: Call<'_>) -> Result<Answer, ShardError> {
     match (&*call.request.subresource, &call.request.verb) {
         ("", Verb::Create { .. }) => create::create(call).await,
         ("", Verb::Update { .. }) => update::update(call).await,
@@ -97,7 +117,7 @@ async fn dispatch(call: Call<'_>) -> Result<Answer, Status> {
         ("binding", Verb::Create { .. }) => subresources::binding::bind(call).await,
         ("eviction", Verb::Create { .. }) => subresources::eviction::evict(call).await,
         ("finalize", Verb::Update { .. }) => subresources::finalize::finalize(call).await,
-        _ => Err(call.method_not_allowed()),
+        _ => Err(call.method_not_allowed().into()),
     }
 }
 
@@ -154,28 +174,33 @@ impl<'a> View<'a> {
 }
 
 /// Carries out a write: `decide` is asked until its decision was derived from what the sequencer still has.
-pub(crate) async fn write<F>(call: Call<'_>, dry_run: bool, mut decide: F) -> Result<Answer, Status>
+pub(crate) async fn write<F>(call: Call<'_>, dry_run: bool, mut decide: F) -> Result<Answer, ShardError>
 where
     F: FnMut(&mut View<'_>) -> Result<Decision, Status>,
 {
     let deadline = tokio::time::Instant::now() + CONTENTION;
     loop {
+        // What is not there may have left with its slot: an answer that is derived from it is checked.
+        let hold = call.shard.sequencer.hold(call.slot)?;
         let mut view = View::new(call);
         let decision = decide(&mut view);
         let decision = match decision {
             Ok(Decision::Same(answer)) => {
                 settle_read(call, view.ticket).await?;
+                call.shard.sequencer.check(hold)?;
                 return Ok(answer);
             }
             Err(status) => {
                 // A refusal that is derived from what may yet fail is none.
                 settle_read(call, view.ticket).await?;
-                return Err(status);
+                call.shard.sequencer.check(hold)?;
+                return Err(status.into());
             }
             Ok(decision) => decision,
         };
         if dry_run {
             settle_read(call, view.ticket).await?;
+            call.shard.sequencer.check(hold)?;
             return Ok(call.dry_answer(decision, view.object));
         }
         let (proposal, answer) = call.propose(decision, &view);
@@ -190,13 +215,13 @@ where
             Sequenced::Full(ticket) => drop(ticket.wait().await),
         }
         if tokio::time::Instant::now() > deadline {
-            return Err(call.stale());
+            return Err(call.stale().into());
         }
     }
 }
 
 /// Waits for what an answer was derived from; relaxed kinds show it early.
-async fn settle_read(call: Call<'_>, ticket: Option<Ticket>) -> Result<(), Status> {
+async fn settle_read(call: Call<'_>, ticket: Option<Ticket>) -> Result<(), ShardError> {
     match ticket {
         Some(ticket) if call.durability() == Durability::Strict => ticket.wait().await,
         _ => Ok(()),
@@ -299,23 +324,31 @@ impl<'a> Call<'a> {
     }
 
     fn propose(&self, decision: Decision, view: &View<'_>) -> (Proposal, Pending) {
-        let (change, answer) = match decision {
+        let (change, code, operation, answer) = match decision {
             Decision::Put { document, code } => {
-                (Change::Put(Draft::new(self.resource, &document)), Pending::Object(code))
+                let draft = Draft::new(self.resource, &document);
+                (Change::Put(draft), code, log::Operation::Put, Pending::Object(code))
             }
-            Decision::Remove(removal) => (Change::Delete, self.removal_answer(removal, view.object.as_deref())),
+            Decision::Remove(removal) => {
+                let operation = match removal {
+                    Removal::Status => log::Operation::Delete,
+                    Removal::LastState | Removal::Document(_) => log::Operation::DeleteShown,
+                };
+                (Change::Delete, 200, operation, self.removal_answer(removal, view.object.as_deref()))
+            }
             Decision::Same(_) => unreachable!("answered without a write"),
         };
-        let Request { cluster, namespace, name, .. } = self.request;
         let proposal = Proposal {
             table: self.table,
             key: self.key(),
             slot: self.slot,
-            store_key: keys::object(cluster, self.slot, self.resource.id_name, namespace, name),
             durability: self.durability(),
             base: view.object.as_ref().map(|object| object.version),
             guards: view.guards.clone(),
             change,
+            request: self.request.id,
+            code,
+            operation,
         };
         (proposal, answer)
     }
@@ -365,6 +398,12 @@ pub(crate) fn object_answer(code: u16, object: Arc<Object>) -> Answer {
 
 pub(crate) fn document_answer(code: u16, document: Value) -> Answer {
     Answer { code, outcome: Outcome::Document(Arc::new(document)), warnings: Vec::new() }
+}
+
+/// What POSTs to a subresource are answered.
+pub(crate) fn created() -> Answer {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+    document_answer(201, status)
 }
 
 /// A `Status` of success.

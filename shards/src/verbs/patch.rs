@@ -9,16 +9,18 @@ use api::{Causes, Object, Status, Value, patch};
 
 use super::Call;
 use super::update::{self, Part};
-use crate::service::{Answer, PatchType, Verb, WriteOptions};
+use crate::service::{Answer, PatchType, ShardError, Verb, WriteOptions};
 
 /// PATCH of the object itself.
-pub(super) async fn patch(call: Call<'_>) -> Result<Answer, Status> {
+pub(super) async fn patch(call: Call<'_>) -> Result<Answer, ShardError> {
     patched(call, Part::Main).await
 }
 
 /// PATCH of a part of an object.
-pub(crate) async fn patched(call: Call<'_>, part: Part) -> Result<Answer, Status> {
-    let Verb::Patch { body, patch, options } = &call.request.verb else { return Err(call.method_not_allowed()) };
+pub(crate) async fn patched(call: Call<'_>, part: Part) -> Result<Answer, ShardError> {
+    let Verb::Patch { body, patch, options } = &call.request.verb else {
+        return Err(call.method_not_allowed().into());
+    };
     let mut apply =
         |_: &Arc<Object>, old: &Value, warnings: &mut Vec<String>| apply(call, old, body, *patch, options, warnings);
     update::replace(call, options.dry_run, part, &mut apply).await

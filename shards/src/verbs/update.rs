@@ -9,7 +9,7 @@ use api::{Causes, Object, Status, Value};
 use super::create::{self, Hook, NewObject};
 use super::{Call, Decision, Removal, View, must_be_removed, object_answer, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
-use crate::service::{Answer, Verb};
+use crate::service::{Answer, ShardError, Verb};
 
 /// Kinds that may only be updated from a known version (AllowUnconditionalUpdate is false).
 const NEEDS_VERSION: [&str; 21] = [
@@ -63,8 +63,10 @@ pub(crate) struct Replacement<'a, 'b> {
 }
 
 /// PUT of the object itself.
-pub(super) async fn update(call: Call<'_>) -> Result<Answer, Status> {
-    let Verb::Update { body, format, options, .. } = &call.request.verb else { return Err(call.method_not_allowed()) };
+pub(super) async fn update(call: Call<'_>) -> Result<Answer, ShardError> {
+    let Verb::Update { body, format, options, .. } = &call.request.verb else {
+        return Err(call.method_not_allowed().into());
+    };
     if call.resource.create_on_update
         && call.shard.sequencer.newest(call.table, &call.key()).object.is_none()
         && let Some(answer) = create_instead(call).await?
@@ -80,15 +82,16 @@ pub(super) async fn update(call: Call<'_>) -> Result<Answer, Status> {
 }
 
 /// Creates by update; `None` when somebody else was faster.
-async fn create_instead(call: Call<'_>) -> Result<Option<Answer>, Status> {
+async fn create_instead(call: Call<'_>) -> Result<Option<Answer>, ShardError> {
     let Some(new) = NewObject::of(call) else { return Ok(None) };
     let body = call.decode(new.body, new.format, new.options, &mut Vec::new())?;
     if !body.uid().is_empty() {
         let uid = body.uid();
-        return Err(call.conflict(&format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ")));
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
+        return Err(call.conflict(&why).into());
     }
     match create::create(call).await {
-        Err(status) if status.reason() == api::status::Reason::AlreadyExists => Ok(None),
+        Err(ShardError::Status(status)) if status.reason() == api::status::Reason::AlreadyExists => Ok(None),
         other => other.map(Some),
     }
 }
@@ -99,7 +102,7 @@ pub(crate) async fn replace(
     dry_run: bool,
     part: Part,
     replace: &mut Replace<'_>,
-) -> Result<Answer, Status> {
+) -> Result<Answer, ShardError> {
     if call.is("services") && part == Part::Main {
         return admission::service::update(call, dry_run, replace).await;
     }
@@ -113,7 +116,7 @@ pub(crate) async fn replace_with(
     part: Part,
     replace: &mut Replace<'_>,
     hook: &mut Hook<'_>,
-) -> Result<Answer, Status> {
+) -> Result<Answer, ShardError> {
     let looked_up = LookedUp::default();
     let mut replacement = Replacement { part, replace, warnings: Vec::new() };
     let mut answer = write(call, dry_run, |view| decide(call, view, &mut replacement, &looked_up, hook)).await?;

@@ -15,7 +15,7 @@ use api::{Status, Value};
 
 pub(crate) use repair::repair;
 
-use crate::service::{Answer, DeleteOptions};
+use crate::service::{Answer, DeleteOptions, ShardError};
 use crate::verbs::create::{NewObject, create_with};
 use crate::verbs::update::{Part, Replace, replace_with};
 use crate::verbs::{Call, delete as deletion, write};
@@ -23,7 +23,7 @@ use plan::{Granted, Needs};
 use reserve::{release, reserve};
 
 /// Creates a Service.
-pub(crate) async fn create(call: Call<'_>) -> Result<Answer, Status> {
+pub(crate) async fn create(call: Call<'_>) -> Result<Answer, ShardError> {
     let new = NewObject::of(call).ok_or_else(|| call.method_not_allowed())?;
     // First without a commit: a Service that is refused anyway reserves nothing.
     let mut needs = Needs::default();
@@ -38,8 +38,8 @@ pub(crate) async fn create(call: Call<'_>) -> Result<Answer, Status> {
     }
     let granted = reserve(call, &needs, new.uid).await?;
     let result = create_with(call, new, false, &mut |service, old| assign(call, service, old, &needs, &granted)).await;
-    if let Err(status) = &result
-        && is_certain(status)
+    if let Err(error) = &result
+        && is_certain(error)
     {
         release(call, granted.ips.clone(), granted.ports()).await;
     }
@@ -47,7 +47,7 @@ pub(crate) async fn create(call: Call<'_>) -> Result<Answer, Status> {
 }
 
 /// Replaces a Service, in any way that replaces the main resource.
-pub(crate) async fn update(call: Call<'_>, dry_run: bool, replace: &mut Replace<'_>) -> Result<Answer, Status> {
+pub(crate) async fn update(call: Call<'_>, dry_run: bool, replace: &mut Replace<'_>) -> Result<Answer, ShardError> {
     let mut needs = Needs::default();
     let mut uid = String::new();
     let dry = replace_with(call, true, Part::Main, replace, &mut |service, old| {
@@ -78,17 +78,17 @@ pub(crate) async fn update(call: Call<'_>, dry_run: bool, replace: &mut Replace<
             release(call, ips, ports).await;
             Ok(answer)
         }
-        Err(status) => {
-            if is_certain(&status) {
+        Err(error) => {
+            if is_certain(&error) {
                 release(call, granted.ips.clone(), granted.ports()).await;
             }
-            Err(status)
+            Err(error)
         }
     }
 }
 
 /// Deletes a Service, and gives back what it held once it is gone.
-pub(crate) async fn delete(call: Call<'_>, options: &DeleteOptions) -> Result<Answer, Status> {
+pub(crate) async fn delete(call: Call<'_>, options: &DeleteOptions) -> Result<Answer, ShardError> {
     let mut last = Value::Null;
     let answer = write(call, options.dry_run, |view| {
         last = view.object.as_ref().map_or(Value::Null, |object| object.document());
@@ -118,6 +118,9 @@ fn assign(
 }
 
 /// Whether a failed write certainly did not happen, so that what was reserved for it may be given back.
-fn is_certain(status: &Status) -> bool {
-    status.reason() != Reason::Timeout
+fn is_certain(error: &ShardError) -> bool {
+    match error {
+        ShardError::Status(status) => status.reason() != Reason::Timeout,
+        other => other.is_unexecuted(),
+    }
 }

@@ -8,69 +8,34 @@
 //! - versions strictly increase along batches and within them;
 //! - the overlay holds exactly what the batches that are not yet published change;
 //! - whoever answers from the overlay, a refusal too, first waits for the [`Ticket`] of its batch;
-//! - a failed batch takes every later one with it, and the overlay is empty afterwards.
+//! - a failed batch takes every later one with it, and the overlay is empty afterwards;
+//! - which slots the shard owns changes under the same lock: no write is given a place in a slot that has left.
+
+mod pending;
+mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::object::Draft;
 use api::resource::Durability;
-use api::slot::Slot;
-use api::{Object, Status, Version};
-use bytes::Bytes;
+use api::slot::{SLOTS, Slot, SlotSet};
+use api::{Object, Version};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use store::Write;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::clock::HybridClock;
+use crate::lease::Lease;
+use crate::log::Operation;
 use crate::service::{Event, ShardError};
 use crate::table::{Key, Table};
 
-/// Bytes of an open batch beyond which writers wait for the commit loop.
-pub(crate) const BATCH_BYTES: usize = 4 << 20;
-/// Writes of an open batch beyond which writers wait for the commit loop.
-const BATCH_WRITES: usize = 8192;
-/// How long an answer waits for its batch.
-const COMMIT_WAIT: Duration = Duration::from_secs(30);
+pub(crate) use pending::{Loss, Pending, Ticket, Written};
 
 /// Index into a shard's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct TableId(pub(crate) u32);
-
-/// What became of a batch: published, or lost for a reason that a client may read.
-type Settled = Option<Result<(), Arc<str>>>;
-
-/// A batch to wait for.
-#[derive(Clone, Debug)]
-pub(crate) struct Ticket {
-    number: u64,
-    settled: watch::Receiver<Settled>,
-}
-
-impl Ticket {
-    /// Waits until the batch is published. An error says that it is lost, or that nobody knows yet.
-    pub(crate) async fn wait(mut self) -> Result<(), Status> {
-        let settled = tokio::time::timeout(COMMIT_WAIT, self.settled.wait_for(Option::is_some)).await;
-        match settled {
-            Ok(Ok(settled)) => match settled.as_ref().expect("waited for it") {
-                Ok(()) => Ok(()),
-                Err(reason) => Err(Status::unavailable(format!("the write was not stored: {reason}"))),
-            },
-            Ok(Err(_)) => Err(Status::unavailable("the shard is shutting down")),
-            Err(_) => Err(Status::new(api::status::Reason::Timeout, "the store did not answer in time").retry_after(1)),
-        }
-    }
-
-    /// The later of two batches: it is settled only after the earlier one.
-    pub(crate) fn later(self, other: Option<Self>) -> Self {
-        match other {
-            Some(other) if other.number > self.number => other,
-            _ => self,
-        }
-    }
-}
 
 /// The newest state of an object, pending or not.
 #[derive(Clone, Debug, Default)]
@@ -101,13 +66,15 @@ pub(crate) struct Proposal {
     pub(crate) table: TableId,
     pub(crate) key: Key,
     pub(crate) slot: Slot,
-    /// From [`crate::keys::object`].
-    pub(crate) store_key: Bytes,
     pub(crate) durability: Durability,
     /// The version of the state that it replaces; `None`: there was none.
     pub(crate) base: Option<Version>,
     pub(crate) guards: Vec<Guard>,
     pub(crate) change: Change,
+    /// Who asks, and what is answered: stored with the write.
+    pub(crate) request: u128,
+    pub(crate) code: u16,
+    pub(crate) operation: Operation,
 }
 
 /// What became of a proposal.
@@ -126,58 +93,11 @@ pub(crate) enum Sequenced {
     Full(Ticket),
 }
 
-/// A batch that is being filled or written.
-pub(crate) struct Pending {
-    pub(crate) number: u64,
-    pub(crate) writes: Vec<Write>,
-    pub(crate) slots: BTreeSet<Slot>,
-    pub(crate) events: Vec<(TableId, Arc<Event>)>,
-    /// The first version of each table in it.
-    first: HashMap<TableId, Version>,
-    pub(crate) bytes: usize,
-    /// Somebody waits for it.
-    urgent: bool,
-    /// Stored in the same transaction.
-    pub(crate) ceiling: Option<Version>,
-    settled: watch::Sender<Settled>,
-}
-
-impl Pending {
-    fn new(number: u64) -> Self {
-        Self {
-            number,
-            writes: Vec::new(),
-            slots: BTreeSet::new(),
-            events: Vec::new(),
-            first: HashMap::new(),
-            bytes: 0,
-            urgent: false,
-            ceiling: None,
-            settled: watch::Sender::new(None),
-        }
-    }
-
-    fn ticket(&self) -> Ticket {
-        Ticket { number: self.number, settled: self.settled.subscribe() }
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes >= BATCH_BYTES || self.writes.len() >= BATCH_WRITES
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.ceiling.is_none()
-    }
-
-    fn settle(&self, result: Result<(), Arc<str>>) {
-        self.settled.send_replace(Some(result));
-    }
-}
-
 /// What the commit loop keeps of a batch that the sequencer still counts as pending.
 struct InFlight {
     number: u64,
     first: HashMap<TableId, Version>,
+    slots: BTreeSet<Slot>,
     ceiling: Option<Version>,
     ticket: Ticket,
 }
@@ -187,33 +107,51 @@ type Overlaid = (Option<Arc<Object>>, u64);
 
 struct Inner {
     clock: HybridClock,
+    /// What is answered for.
+    owned: Arc<SlotSet>,
+    /// Of those, what is about to leave: nothing is written there any more.
+    leaving: SlotSet,
+    /// How often each slot was taken in.
+    taken: Box<[u32]>,
     overlay: HashMap<(TableId, Key), Overlaid>,
     open: Pending,
     in_flight: Option<InFlight>,
     /// Watermarks that gateways asked for and that are not true yet.
     wanted: BTreeMap<TableId, Version>,
-    lost: Option<Arc<str>>,
+    lost: bool,
 }
 
 /// See the module.
 pub(crate) struct Sequencer {
     inner: Mutex<Inner>,
+    lease: Arc<Lease>,
     tables: Arc<[Table]>,
     /// Rung when the open batch has something in it, or somebody waits for it.
     pub(crate) filled: Notify,
 }
 
 impl Sequencer {
-    pub(crate) fn new(clock: HybridClock, tables: Arc<[Table]>) -> Self {
+    /// One that owns no slots yet.
+    pub(crate) fn new(clock: HybridClock, tables: Arc<[Table]>, lease: Arc<Lease>) -> Self {
         let inner = Inner {
             clock,
+            owned: Arc::default(),
+            leaving: SlotSet::new(),
+            taken: vec![0; usize::from(SLOTS)].into(),
             overlay: HashMap::new(),
             open: Pending::new(1),
             in_flight: None,
             wanted: BTreeMap::new(),
-            lost: None,
+            lost: false,
         };
-        Self { inner: Mutex::new(inner), tables, filled: Notify::new() }
+        Self { inner: Mutex::new(inner), lease, tables, filled: Notify::new() }
+    }
+
+    /// Nothing at or below it is pending in any table.
+    pub(crate) fn settled(&self) -> Version {
+        let inner = self.inner.lock();
+        let first = inner.open.first.values().chain(inner.in_flight.iter().flat_map(|batch| batch.first.values()));
+        first.min().map_or(inner.clock.last(), |first| first.before())
     }
 
     /// The newest state of an object.
@@ -224,9 +162,11 @@ impl Sequencer {
     }
 
     /// Gives a proposal its place.
-    pub(crate) fn propose(&self, proposal: Proposal) -> Result<Sequenced, Status> {
+    pub(crate) fn propose(&self, proposal: Proposal) -> Result<Sequenced, ShardError> {
         let mut inner = self.inner.lock();
-        inner.refuse_when_lost()?;
+        if inner.lost || !inner.owned.contains(proposal.slot) || inner.leaving.contains(proposal.slot) {
+            return Err(ShardError::NotOwner);
+        }
         if inner.open.is_full() {
             let ticket = inner.in_flight.as_ref().map_or_else(|| inner.open.ticket(), |batch| batch.ticket.clone());
             drop(inner);
@@ -245,7 +185,7 @@ impl Sequencer {
         }
         let was_empty = inner.open.is_empty();
         let urgent = inner.append(proposal, base);
-        let (object, early) = (inner.open.events.last().expect("appended").1.object.clone(), !urgent);
+        let (object, early) = (inner.open.writes.last().expect("appended").event.object.clone(), !urgent);
         let ticket = inner.open.ticket();
         drop(inner);
         if was_empty || urgent {
@@ -352,6 +292,7 @@ impl Sequencer {
         inner.in_flight = Some(InFlight {
             number: batch.number,
             first: std::mem::take(&mut batch.first),
+            slots: batch.slots.clone(),
             ceiling: batch.ceiling,
             ticket: batch.ticket(),
         });
@@ -361,8 +302,8 @@ impl Sequencer {
     /// The batch is durable: publishes it, then lets its waiters go.
     pub(crate) fn committed(&self, batch: &Pending) {
         let mut tables: BTreeMap<TableId, Vec<Arc<Event>>> = BTreeMap::new();
-        for (table, event) in &batch.events {
-            tables.entry(*table).or_default().push(event.clone());
+        for write in &batch.writes {
+            tables.entry(write.table).or_default().push(write.event.clone());
         }
         let (watermarks, now) = {
             let mut inner = self.inner.lock();
@@ -382,33 +323,36 @@ impl Sequencer {
         batch.settle(Ok(()));
     }
 
-    /// The batch did not happen: it and everything pending after it is dropped.
-    pub(crate) fn failed(&self, batch: &Pending, reason: &str) {
-        let reason: Arc<str> = reason.into();
-        let mut inner = self.inner.lock();
-        let next = Pending::new(inner.open.number + 1);
-        let open = std::mem::replace(&mut inner.open, next);
-        inner.overlay.clear();
-        inner.in_flight = None;
-        drop(inner);
-        batch.settle(Err(reason.clone()));
-        open.settle(Err(reason));
+    /// The batch did not happen, or nobody knows: it and everything pending after it is dropped.
+    pub(crate) fn failed(&self, batch: &Pending, loss: Loss) {
+        let open = self.drop_pending(false);
+        batch.settle(Err(loss.clone()));
+        // What was not even begun did not happen.
+        let later = match loss {
+            Loss::Unknown(_) => Loss::NotOwner,
+            other => other,
+        };
+        open.settle(Err(later));
     }
 
-    /// Another owner has taken over, or the store is broken: nothing is accepted any more.
-    pub(crate) fn lose(&self, reason: &str) {
+    /// Another owner has taken over, the store is broken, or the shard shuts down: nothing is accepted any more.
+    pub(crate) fn lose(&self) {
+        self.drop_pending(true).settle(Err(Loss::NotOwner));
+    }
+
+    fn drop_pending(&self, lost: bool) -> Pending {
         let mut inner = self.inner.lock();
-        inner.lost.get_or_insert_with(|| reason.into());
+        inner.lost |= lost;
         let next = Pending::new(inner.open.number + 1);
-        let open = std::mem::replace(&mut inner.open, next);
         inner.overlay.clear();
-        drop(inner);
-        open.settle(Err(reason.into()));
+        inner.in_flight = None;
+        std::mem::replace(&mut inner.open, next)
     }
 
     /// Fails once the shard may no longer answer.
     pub(crate) fn check_serving(&self) -> Result<(), ShardError> {
-        if self.inner.lock().lost.is_some() { Err(ShardError::NotOwner) } else { Ok(()) }
+        let lost = self.inner.lock().lost || !self.lease.is_valid();
+        if lost { Err(ShardError::NotOwner) } else { Ok(()) }
     }
 
     /// Whether no write is pending.
@@ -420,13 +364,6 @@ impl Sequencer {
 }
 
 impl Inner {
-    fn refuse_when_lost(&self) -> Result<(), Status> {
-        match &self.lost {
-            Some(reason) => Err(Status::unavailable(format!("this shard no longer serves: {reason}"))),
-            None => Ok(()),
-        }
-    }
-
     fn pending(&self, table: TableId, key: &Key) -> Option<Newest> {
         let (object, number) = self.overlay.get(&(table, key.clone()))?;
         let ticket = match &self.in_flight {
@@ -438,26 +375,22 @@ impl Inner {
 
     /// Appends a checked proposal; answers whether its writer waits for the batch.
     fn append(&mut self, proposal: Proposal, base: Option<Arc<Object>>) -> bool {
-        let Proposal { table, key, slot, store_key, durability, change, .. } = proposal;
+        let Proposal { table, key, slot, durability, change, request, code, operation, .. } = proposal;
         let version = self.clock.issue();
-        let (object, write, deleted) = match change {
-            Change::Put(draft) => {
-                let object = Arc::new(draft.seal(version));
-                let write = Write::Put(store_key, object.tail().clone());
-                (object, write, false)
-            }
+        let (object, deleted) = match change {
+            Change::Put(draft) => (Arc::new(draft.seal(version)), false),
             Change::Delete => {
                 let old = base.as_ref().expect("only what exists is deleted");
-                (Arc::new(old.at_version(version)), Write::Delete(store_key), true)
+                (Arc::new(old.at_version(version)), true)
             }
         };
         let number = self.open.number;
         self.overlay.insert((table, key), ((!deleted).then(|| object.clone()), number));
-        self.open.bytes += object.tail().len() + 64;
-        self.open.writes.push(write);
+        self.open.bytes += object.tail().len() + pending::WRITE_OVERHEAD;
         self.open.slots.insert(slot);
         self.open.first.entry(table).or_insert(version);
-        self.open.events.push((table, Arc::new(Event { version, slot, object, old: base, deleted })));
+        let event = Arc::new(Event { version, slot, object, old: base, deleted });
+        self.open.writes.push(Written { table, event, request, code, operation });
         let urgent = durability == Durability::Strict || version > self.clock.durable();
         self.open.urgent |= urgent;
         urgent
