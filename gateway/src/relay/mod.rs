@@ -43,6 +43,9 @@ pub(crate) use metrics::RelayMetrics;
 use watcher::{Bound, Watcher};
 pub(crate) use watcher::{End, Filter};
 
+/// How often shards are shown a version that somebody waits for: nobody answers to that, so it may be lost on the way.
+const SHOW_AGAIN: Duration = Duration::from_millis(250);
+
 /// What relays may keep and for how long.
 #[derive(Clone, Debug)]
 pub struct RelayLimits {
@@ -216,6 +219,22 @@ impl Merging for Relay {
     }
 }
 
+/// Somebody who waits for the mark to move.
+struct Awaiting<'a>(&'a Relay);
+
+impl<'a> Awaiting<'a> {
+    fn begin(relay: &'a Relay) -> Self {
+        relay.state.lock().awaiting += 1;
+        Self(relay)
+    }
+}
+
+impl Drop for Awaiting<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().awaiting -= 1;
+    }
+}
+
 impl Relay {
     fn start(relays: &Relays, cluster: SmolStr, resource: Arc<Resource>) -> Arc<Self> {
         let limits = relays.limits.clone();
@@ -268,12 +287,21 @@ impl Relay {
 
     /// Waits until every shard has promised that nothing at or below `version` will follow. 503 where one does not.
     async fn pass(&self, version: Version) -> Result<(), Status> {
-        self.state.lock().awaiting += 1;
-        self.show(version);
+        let _awaiting = Awaiting::begin(self);
         let passed = self.wait_for(|state| (state.merger.mark() >= version || state.closed).then_some(()));
-        let passed = tokio::time::timeout(VERSION_WAIT, passed).await;
-        self.state.lock().awaiting -= 1;
-        passed.map_err(|_| absent())
+        let show = async {
+            loop {
+                self.show(version);
+                tokio::time::sleep(SHOW_AGAIN).await;
+            }
+        };
+        let passed = tokio::time::timeout(VERSION_WAIT, async {
+            tokio::select! {
+                () = passed => {}
+                () = show => {}
+            }
+        });
+        passed.await.map_err(|_| absent())
     }
 
     /// Shows every shard a version that one of them has released: what they write from now on lies behind it.
@@ -316,9 +344,10 @@ impl Relay {
             }
             if watched {
                 let map = self.topology.current();
-                let clocks = join_all(map.members().iter().map(|member| member.service.clock()));
-                let clocks = tokio::time::timeout(VERSION_WAIT, clocks).await.unwrap_or_default();
-                self.sources.advance_all(clocks.into_iter().flatten().max().unwrap_or_default());
+                let members = map.members().iter();
+                let clocks = members.map(|member| tokio::time::timeout(VERSION_WAIT, member.service.clock()));
+                let clocks = join_all(clocks).await;
+                self.sources.advance_all(clocks.into_iter().flatten().flatten().max().unwrap_or_default());
             }
         }
         self.close();

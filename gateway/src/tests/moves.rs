@@ -159,13 +159,18 @@ async fn a_watch_of_a_slot_without_an_owner_waits_or_is_told_to_try_again() {
     cluster.gates[1].die();
     cluster.gates[1].cut();
     let path = format!("/api/v1/namespaces/{b}/configmaps");
-    for query in ["watch=1", "watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan", "limit=5"] {
-        for path in [&path, ALL] {
-            let request = Request::get(format!("{path}?{query}")).body(Body::empty()).unwrap();
-            let response = cluster.send(request).await;
-            assert_eq!(response.status(), 503, "{path}?{query}");
-            assert_eq!(response.headers()["retry-after"], "1", "{path}?{query}");
-        }
+    let queries = ["watch=1", "watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan", "limit=5"];
+    let asked = [&path, ALL].into_iter().flat_map(|path| queries.map(|query| format!("{path}?{query}")));
+    let answers = asked.map(|path| {
+        let request = Request::get(&path).body(Body::empty()).unwrap();
+        async { (cluster.send(request).await, path) }
+    });
+    for (response, path) in futures_util::future::join_all(answers).await {
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["retry-after"]),
+            (503, &"1".parse().unwrap()),
+            "{path}"
+        );
     }
     assert_eq!(cluster.get(&format!("/api/v1/namespaces/{a}/configmaps")).await.0, 200, "that shard lives");
     // One that knows where it begins hangs on until there is somebody.

@@ -38,11 +38,14 @@ pub trait Merging: Send + Sync + 'static {
     fn sources(&self) -> &Sources;
 }
 
+/// The shard behind a source, and what is cancelled when the source has gone.
+type Standing = (Arc<dyn ShardService>, CancellationToken);
+
 /// What is followed, and which shard stands behind which source.
 pub struct Sources {
     cluster: SmolStr,
     resource: ResourceId,
-    services: Mutex<HashMap<SourceId, Arc<dyn ShardService>>>,
+    services: Mutex<HashMap<SourceId, Standing>>,
     next: AtomicU64,
 }
 
@@ -54,21 +57,23 @@ impl Sources {
 
     fn join(&self, service: &Arc<dyn ShardService>) -> SourceId {
         let id = SourceId(self.next.fetch_add(1, Ordering::Relaxed));
-        self.services.lock().insert(id, service.clone());
+        self.services.lock().insert(id, (service.clone(), CancellationToken::new()));
         id
     }
 
     fn leave(&self, id: SourceId) {
-        self.services.lock().remove(&id);
+        if let Some((_, gone)) = self.services.lock().remove(&id) {
+            gone.cancel();
+        }
     }
 
-    fn of(&self, id: SourceId) -> Option<Arc<dyn ShardService>> {
+    fn of(&self, id: SourceId) -> Option<Standing> {
         self.services.lock().get(&id).cloned()
     }
 
     /// Shows some of them a version that others have promised.
     pub fn advance(&self, laggards: &[SourceId], version: Version) {
-        for service in laggards.iter().filter_map(|id| self.of(*id)) {
+        for (service, _) in laggards.iter().filter_map(|id| self.of(*id)) {
             service.advance(&self.cluster, self.resource, version);
         }
     }
@@ -76,7 +81,7 @@ impl Sources {
     /// Shows all of them a version.
     pub fn advance_all(&self, version: Version) {
         let services: Vec<_> = self.services.lock().values().cloned().collect();
-        services.iter().for_each(|service| service.advance(&self.cluster, self.resource, version));
+        services.iter().for_each(|(service, _)| service.advance(&self.cluster, self.resource, version));
     }
 }
 
@@ -204,14 +209,15 @@ async fn fetch<M: Merging>(merging: Arc<M>, id: FetchId) {
     loop {
         let Some(fetch) = merging.merge(|merger, _| merger.fetch(id)) else { return };
         let sources = merging.sources();
-        let Some(service) = sources.of(fetch.source) else { return };
+        let Some((service, gone)) = sources.of(fetch.source) else { return };
         let request = HistoryRequest {
             cluster: sources.cluster.clone(),
             resource: sources.resource,
             slots: fetch.slots,
             from: fetch.from,
         };
-        match service.history(request).await {
+        let Some(answer) = gone.run_until_cancelled(service.history(request)).await else { return };
+        match answer {
             Ok(history) => {
                 step(&merging, |merger, sink| merger.answered(id, history, sink));
                 return;

@@ -25,6 +25,14 @@ async fn an_informer_follows_all_shards() {
         cluster.create("namespaces", &namespace(format!("while-{at}"))).await.unwrap();
         cluster.delete("namespaces", ("", &format!("before-{at}")), DeleteOptions::default()).await.unwrap();
     }
+    // Slots of some of them move while it follows, and what they hold changes.
+    for at in 0..10 {
+        let slot = cluster.resource("namespaces").slot("default", "", &format!("while-{at}"));
+        let owner = cluster.shards.iter().position(|shard| shard.owned().contains(slot)).unwrap();
+        cluster.move_slots(&[slot].into_iter().collect(), owner, (owner + 1) % 3).await.unwrap();
+        let label = json!({"metadata": {"labels": {"moved": "yes"}}});
+        cluster.merge("namespaces", ("", &format!("while-{at}")), &label).await.unwrap();
+    }
     let expected: Vec<(String, Version)> = {
         let mut objects = Vec::new();
         for shard in &cluster.shards {
