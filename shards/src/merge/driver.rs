@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
 
-use super::machine::{FetchId, Item, Merger, Sink, SourceId};
+use super::machine::Merger;
+use super::sink::{FetchId, Item, Sink, SourceId};
 use crate::service::{HistoryRequest, ShardError, ShardService, SubscribeRequest, Subscription};
 use crate::topology::{Member, Topology};
 

@@ -3,7 +3,7 @@
 use api::Version;
 use api::slot::{SLOTS, Slot, SlotSet};
 
-use super::machine::{FetchId, SourceId};
+use super::sink::{FetchId, SourceId};
 
 /// Who tells of a group of slots, and up to where everything of theirs has arrived.
 #[derive(Debug)]

@@ -18,7 +18,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::{Merging, Sources, drive};
-use super::machine::{Merger, Sink};
+use super::machine::Merger;
+use super::sink::Sink;
 use crate::service::{Event, ListRequest, ListSlots, ShardError};
 use crate::topology::Topology;
 

@@ -23,9 +23,11 @@ mod driver;
 mod groups;
 mod informer;
 mod machine;
+mod sink;
 #[cfg(test)]
 mod tests;
 
 pub use driver::{Merging, Sources, drive, nudge};
 pub use informer::Informer;
-pub use machine::{Fetch, FetchId, Item, Merger, Sink, SourceId};
+pub use machine::Merger;
+pub use sink::{Fetch, FetchId, Item, Sink, SourceId};
