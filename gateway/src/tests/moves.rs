@@ -252,3 +252,50 @@ async fn versions_of_the_future_are_answered_as_the_reference_does() {
     }
     assert!(now(&cluster).await < future, "a client has moved a clock");
 }
+
+/// Writers, moves, broken and halting streams, all at once: the machine's scheduler decides what meets what.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watches_hold_while_slots_move_under_load() {
+    let cluster = Cluster::start(3).await;
+    let namespaces = [cluster.namespace_on(0).await, cluster.namespace_on(1).await, cluster.namespace_on(2).await];
+    let mut all = wide(&cluster).await;
+    let mut of_one = Vec::new();
+    for namespace in &namespaces {
+        of_one.push(narrow(&cluster, namespace).await);
+    }
+    let write = async |namespace: &str| {
+        let mut made = Vec::new();
+        for at in 0..60 {
+            made.push(added(&cluster.config_map(namespace, &format!("map-{at}")).await));
+        }
+        made
+    };
+    let disturb = async {
+        let mut owners = [0, 1, 2];
+        for round in 0..24 {
+            let (namespace, gate) = (round % 3, &cluster.gates[round * 7 % 3]);
+            if round % 4 == 1 {
+                gate.cut();
+            }
+            gate.pause(round % 4 == 2);
+            let heir = (owners[namespace] + 1 + round % 2) % 3;
+            cluster.move_slots(&slots_of(&namespaces[namespace]), owners[namespace], heir).await;
+            owners[namespace] = heir;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            gate.pause(false);
+        }
+    };
+    let [a, b, c] = &namespaces;
+    let (a, b, c, ()) = tokio::join!(write(a), write(b), write(c), disturb);
+    for (watch, made) in of_one.iter_mut().zip([&a, &b, &c]) {
+        for expected in made {
+            assert_eq!(watch.event().await, *expected);
+        }
+    }
+    let mut together = [a, b, c].concat();
+    together.sort_by_key(|event| event.2);
+    for expected in &together {
+        assert_eq!(all.event().await, *expected);
+    }
+    assert!(all.is_quiet().await);
+}
