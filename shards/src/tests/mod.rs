@@ -3,6 +3,7 @@
 mod audit;
 mod cluster;
 mod faulty;
+mod informers;
 mod lists;
 mod model;
 mod moves;
