@@ -102,7 +102,7 @@ const NONE: usize = usize::MAX;
 struct Search<'a> {
     steps: &'a Steps,
     limits: Limits,
-    /// Those that are left, as a list over `certain`: after[0] is the head, after[at + 1] follows `at`.
+    /// Those that are left, as a list over `certain`: the head at 0, and what follows `at` at `at + 1`.
     after: Vec<usize>,
     before: Vec<usize>,
     object: Object,
