@@ -8,10 +8,13 @@
 //! The checker is only worth something if it can fail: `tests/planted.rs` breaks a model server in each way that the
 //! checker must notice, and `tests/mod.rs` shows that correct histories pass.
 //!
+//! [`load`] is a source of histories: clients of any Kubernetes API that write, list and watch while faults are injected.
+//!
 //! Start reading at `history/mod.rs`, then `check/mod.rs`.
 
 pub mod check;
 pub mod history;
+pub mod load;
 #[cfg(test)]
 mod tests;
 
