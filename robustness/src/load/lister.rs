@@ -85,8 +85,12 @@ pub(super) async fn pages(
         let page = match client.list::<Box<RawValue>>(resource.api(), &options).await {
             Ok(page) => page,
             Err(error) => {
-                shared.outcome(&error);
-                log.listed(open, if error.is_expired() { Listed::Expired } else { Listed::Failed });
+                // Exactly an old version, or the next page of one: the server may have forgotten it.
+                let expired = error.is_expired();
+                if !expired {
+                    shared.outcome(&error);
+                }
+                log.listed(open, if expired { Listed::Expired } else { Listed::Failed });
                 return Err(error);
             }
         };

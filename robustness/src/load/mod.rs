@@ -13,6 +13,8 @@ mod lister;
 mod object;
 mod report;
 mod tap;
+#[cfg(test)]
+mod tests;
 mod watcher;
 mod writer;
 
@@ -91,6 +93,22 @@ impl Plan {
             watch_for: Duration::from_secs(2),
             settle: Duration::from_secs(20),
             rules: Rules::default(),
+        }
+    }
+
+    /// 64 writers and 200 watchers on six namespaces, for half a minute.
+    pub fn large(seed: u64) -> Self {
+        Self {
+            writers: 64,
+            listers: 4,
+            watchers: 200,
+            namespaces: 6,
+            objects: 20,
+            duration: Duration::from_secs(30),
+            pause: Duration::from_millis(50),
+            watch_for: Duration::from_secs(5),
+            settle: Duration::from_secs(60),
+            ..Self::small(seed)
         }
     }
 
@@ -229,7 +247,7 @@ pub async fn run(plan: Plan, ambient: &Ambient, connect: Connect<'_>, faults: Ve
     let stalled = finished.map_err(RunError::End)?;
     let history = shared.recorder.history();
     let verdict = check(&history, plan.rules);
-    let report = Report::new(&shared, &history, &verdict, (began, ended), faults, stalled);
+    let report = Report::new(&shared, &history, &verdict, (began, ended), &faults, stalled);
     Ok(Ran { history, verdict, report })
 }
 

@@ -20,8 +20,10 @@ pub struct FaultReport {
     pub began: Duration,
     /// How long it lasted.
     pub took: Duration,
-    /// Until every namespace was served again, from its beginning.
-    pub served_again: Duration,
+    /// The longest time without service of any namespace, from its beginning to that of the next fault.
+    pub outage: Duration,
+    /// The longest time for which a watch of all namespaces was told nothing, likewise.
+    pub watch_pause: Duration,
 }
 
 /// What a run says of the server.
@@ -51,6 +53,8 @@ pub struct Report {
     pub violations: usize,
     /// The longest time without an answer that serves, by namespace.
     pub longest_outage: BTreeMap<String, Duration>,
+    /// The longest time for which a watch of all namespaces was told nothing.
+    pub watch_pause: Duration,
     /// 503 and 429 with Retry-After.
     pub unavailable: u64,
     /// 503 and 429 without.
@@ -75,25 +79,25 @@ impl Report {
         history: &History,
         verdict: &Verdict,
         (began, ended): (Micros, Micros),
-        faults: Vec<(String, Micros, Micros)>,
+        faults: &[(String, Micros, Micros)],
         stalled: Vec<String>,
     ) -> Self {
         let writes = || history.operations.iter().filter(|operation| operation.verb != Verb::Get);
         let done = |outcome| matches!(outcome, Outcome::Done { .. } | Outcome::Deleted { .. });
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let broken = |all: &[Guarantee]| all.iter().map(|guarantee| verdict.broken(*guarantee)).sum();
-        let served = served(history);
+        let (served, told) = (served(history), told(history));
+        let watch_pause = |from, to| told.values().map(|times| longest(times, from, to)).max().unwrap_or_default();
         let span = |from: Micros, to: Micros| Duration::from_micros(to.saturating_sub(from));
-        let again = |from: Micros| {
-            let first = |times: &Vec<Micros>| times.iter().copied().find(|time| *time > from).unwrap_or(ended);
-            served.values().map(|times| span(from, first(times))).max().unwrap_or_default()
-        };
-        let faults = faults.into_iter().map(|(name, from, to)| FaultReport {
-            name,
-            began: span(began, from),
-            took: span(from, to),
-            served_again: again(to).saturating_add(span(from, to)),
+        let next = faults.iter().skip(1).map(|fault| fault.1).chain([ended]);
+        let faults = faults.iter().zip(next).map(|((name, from, to), next)| FaultReport {
+            name: name.clone(),
+            began: span(began, *from),
+            took: span(*from, *to),
+            outage: served.values().map(|times| longest(times, *from, next)).max().unwrap_or_default(),
+            watch_pause: watch_pause(*from, next),
         });
+        let faults = faults.collect();
         use Guarantee::{WatchBookmarkable, WatchOrdered, WatchReliable, WatchResumable, WatchUnique};
         Self {
             operations: history.operations.len(),
@@ -108,6 +112,7 @@ impl Report {
             events_repeated: broken(&[WatchUnique, WatchOrdered]),
             violations: verdict.counts.values().sum(),
             longest_outage: served.iter().map(|(name, times)| (name.clone(), longest(times, began, ended))).collect(),
+            watch_pause: watch_pause(began, ended),
             unavailable: count(&shared.counts.unavailable),
             unavailable_without_retry_after: count(&shared.counts.unavailable_without_retry_after),
             errors: count(&shared.counts.errors),
@@ -115,7 +120,7 @@ impl Report {
             silent: count(&shared.silent),
             stalled,
             odd: shared.odd.lock().clone(),
-            faults: faults.collect(),
+            faults,
         }
     }
 
@@ -139,6 +144,19 @@ fn served(history: &History) -> BTreeMap<String, Vec<Micros>> {
     served
 }
 
+/// When each watcher of all namespaces read a line, over all its watches.
+fn told(history: &History) -> BTreeMap<u32, Vec<Micros>> {
+    let mut told: BTreeMap<u32, Vec<Micros>> = BTreeMap::new();
+    for watch in &history.watches {
+        let scope = &watch.scope;
+        if scope.namespace.is_empty() && scope.name.is_empty() && scope.tags == 0 {
+            told.entry(watch.client).or_default().extend(watch.lines.iter().map(|line| line.time));
+        }
+    }
+    told
+}
+
+/// The longest time between two of these, or one of these and an end.
 fn longest(times: &[Micros], began: Micros, ended: Micros) -> Duration {
     let within = times.iter().copied().filter(|time| (began..=ended).contains(time));
     let (mut last, mut longest) = (began, 0);
@@ -163,9 +181,13 @@ impl fmt::Display for Report {
         for (namespace, outage) in &self.longest_outage {
             writeln!(f, "longest outage of {namespace}: {outage:?}")?;
         }
+        writeln!(f, "longest pause of a wide watch: {:?}", self.watch_pause)?;
         for fault in &self.faults {
-            let FaultReport { name, began, took, served_again } = fault;
-            writeln!(f, "{name} at {began:?} took {took:?}, everything served again after {served_again:?}")?;
+            let FaultReport { name, began, took, outage, watch_pause } = fault;
+            writeln!(
+                f,
+                "{name} at {began:?} took {took:?}; longest outage {outage:?}, wide watches paused {watch_pause:?}"
+            )?;
         }
         self.stalled.iter().chain(&self.odd).try_for_each(|line| writeln!(f, "{line}"))
     }
