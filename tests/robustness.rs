@@ -64,6 +64,14 @@ fn load(plan: Plan, kubeconfig: &Path, faults: Vec<Fault>) -> Ran {
     ran
 }
 
+/// A small load, or with SHARDPLANE_LOAD=large one that takes the machine for itself.
+fn plan() -> Plan {
+    match std::env::var("SHARDPLANE_LOAD").as_deref() {
+        Ok("large") => Plan::large(seed()),
+        _ => Plan::small(seed()),
+    }
+}
+
 fn seed() -> u64 {
     std::env::var("SHARDPLANE_SEED").map_or(1, |seed| seed.parse().expect("SHARDPLANE_SEED is a number"))
 }
@@ -86,7 +94,7 @@ fn kill_9_under_load_leaves_a_correct_history() {
         });
         sender.send(again.await.unwrap()).unwrap();
     });
-    let ran = load(Plan::small(seed()), &kubeconfig, vec![fault]);
+    let ran = load(plan(), &kubeconfig, vec![fault]);
     drop(restarted.recv().unwrap());
 
     let report = &ran.report;
