@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use api::Version;
 use hashbrown::HashMap;
 
-use super::log::{Log, What};
+use super::log::{Log, Source, What};
 use super::place::{self, Place};
 use super::versions::{Floor, Known};
 use super::{Guarantee, Verdict, excerpt};
-use crate::history::{At, History, Item, KeyId, List, Listed, Outcome, Scope, Told, Verb};
+use crate::history::{At, Change, History, Item, KeyId, List, Listed, Micros, Outcome, Scope, Start, Told, Verb};
 
 /// An object that a list did not hold any more, and nobody told of its deletion.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +19,8 @@ pub(super) struct Vanished {
     pub(super) after: usize,
     /// The version of the list.
     pub(super) by: Version,
-    /// The list.
-    pub(super) list: usize,
+    /// Who says so.
+    pub(super) list: Source,
 }
 
 /// A cut as it was shown: by a list, or by the beginning of a watch.
@@ -33,7 +33,9 @@ pub(super) struct Cut<'a> {
     pub(super) last: bool,
     /// Which guarantee a difference breaks.
     pub(super) guarantee: Guarantee,
-    pub(super) shown: usize,
+    /// When it was asked for, and by what.
+    pub(super) began: Micros,
+    pub(super) shown: Source,
     pub(super) show: &'a dyn Fn() -> Vec<String>,
 }
 
@@ -58,6 +60,7 @@ pub(super) fn check(history: &History, log: &mut Log, verdict: &mut Verdict) -> 
     }
     initial_states(history, &mut cuts, log, verdict);
     fresh(history, log, verdict);
+    lost(history, log, verdict);
     let mut vanished = cuts.vanished;
     vanished.sort_by_key(|vanished| (vanished.after, vanished.by));
     vanished.dedup_by_key(|vanished| vanished.after);
@@ -95,28 +98,35 @@ fn chain(history: &History, cuts: &mut Cuts<'_>, log: &mut Log, pages: &[usize],
         }
     }
     let guarantee = if pages.len() > 1 { Guarantee::ListPages } else { Guarantee::ListCut };
-    let (scope, last, shown) = (&first.scope, first.last, pages[0]);
-    cuts.check(log, Cut { scope, version, items, whole: !more, last, guarantee, shown, show: &show }, verdict);
+    let (scope, last, began, shown) = (&first.scope, first.last, first.invoked, Source::List(pages[0]));
+    cuts.check(log, Cut { scope, version, items, whole: !more, last, guarantee, began, shown, show: &show }, verdict);
 }
 
 /// What watches with the state first showed up to the bookmark that closes it.
 fn initial_states(history: &History, cuts: &mut Cuts<'_>, log: &mut Log, verdict: &mut Verdict) {
     for (at, watch) in history.watches.iter().enumerate() {
-        if watch.start != crate::history::Start::Initial {
+        if watch.start != Start::Initial {
             continue;
         }
         let mut items = HashMap::new();
-        for line in &watch.lines {
+        for (number, line) in watch.lines.iter().enumerate() {
             match line.told {
-                Told::Event { change: crate::history::Change::Deleted, key, .. } => drop(items.remove(&key)),
+                Told::Event { change: Change::Deleted, key, .. } => drop(items.remove(&key)),
                 Told::Event { key, version, state, .. } => drop(items.insert(key, Item { key, version, state })),
                 Told::Bookmark { initial_end: false, .. } => {}
                 Told::Bookmark { version, initial_end: true } => {
                     let show = || vec![excerpt::watch(history, at)];
-                    let guarantee = Guarantee::ListCut;
-                    let scope = &watch.scope;
-                    let cut =
-                        Cut { scope, version, items, whole: true, last: false, guarantee, shown: NO_LIST, show: &show };
+                    let cut = Cut {
+                        scope: &watch.scope,
+                        version,
+                        items,
+                        whole: true,
+                        last: false,
+                        guarantee: Guarantee::ListCut,
+                        began: watch.opened,
+                        shown: Source::Watch(at, number),
+                        show: &show,
+                    };
                     cuts.check(log, cut, verdict);
                     break;
                 }
@@ -124,9 +134,6 @@ fn initial_states(history: &History, cuts: &mut Cuts<'_>, log: &mut Log, verdict
         }
     }
 }
-
-/// In place of the number of a list.
-const NO_LIST: usize = usize::MAX;
 
 impl<'a> Cuts<'a> {
     fn new(history: &'a History) -> Self {
@@ -192,23 +199,41 @@ fn compare(history: &History, log: &mut Log, cut: &Cut<'_>, key: KeyId, verdict:
         }
         _ => return None,
     };
-    let mut guarantee = if cut.last { Guarantee::Durable } else { cut.guarantee };
-    if let Some(at) = against {
-        let commit = &mut log.commits[at];
-        // Seen by watches alone, and then by nobody: it never was.
-        if commit.is_hearsay() {
-            commit.phantom = true;
-            guarantee = Guarantee::ReadsCommitted;
-        }
-    }
     let source = against.map(|at| log.commits[at].source);
     let show = || {
         let mut lines = (cut.show)();
         lines.extend(source.map(|source| excerpt::source(history, source)));
         lines
     };
-    verdict.add(guarantee, what, show);
+    let Some(at) = against else {
+        verdict.add(cut.guarantee, what, show);
+        return None;
+    };
+    let commit = &mut log.commits[at];
+    if commit.is_hearsay() {
+        // Seen by watches alone, and then by nobody: it never was.
+        commit.phantom = true;
+        verdict.add(Guarantee::ReadsCommitted, what, show);
+    } else if cut.last {
+        log.lose(at, what, verdict, show);
+    } else {
+        let newest = commit.version;
+        log.miss(key, (item.map_or(newest.before(), |item| item.version), newest), cut.began, cut.shown);
+        verdict.add(cut.guarantee, what, show);
+    }
     None
+}
+
+/// Acknowledged writes that reads missed, and that nobody found again.
+fn lost(history: &History, log: &mut Log, verdict: &mut Verdict) {
+    for at in 0..log.commits.len() {
+        let commit = log.commits[at];
+        let Some((time, by)) = commit.missed.filter(|(time, _)| *time > commit.found) else { continue };
+        let name = history.key(commit.key);
+        let what = format!("{name} at {} was acknowledged, and not found from {time} on", commit.version);
+        let show = || vec![excerpt::source(history, commit.source), excerpt::source(history, by)];
+        log.lose(at, what, verdict, show);
+    }
 }
 
 /// Lists are not older than what was acknowledged, or listed, before they were asked for.

@@ -62,6 +62,12 @@ pub(super) struct Commit {
     pub(super) untold_deletion: bool,
     /// Shown to be no commit: somebody saw it, later readers did not.
     pub(super) phantom: bool,
+    /// When the last read or write began that found it.
+    pub(super) found: Micros,
+    /// When the last read began that should have found it and found something older, and which.
+    pub(super) missed: Option<(Micros, Source)>,
+    /// Reported as acknowledged and lost.
+    pub(super) lost: bool,
 }
 
 impl Commit {
@@ -105,6 +111,7 @@ impl Log {
         reader.operations();
         reader.lists();
         reader.watches();
+        reader.preconditions();
         let mut commits = reader.commits;
         commits.sort_unstable_by_key(|commit| commit.version);
         let mut keys = vec![OfKey::default(); history.keys.len()];
@@ -228,6 +235,25 @@ impl Log {
         }
     }
 
+    /// A read that began at a time found an object older than it must be: what was acknowledged behind it is missed.
+    pub(super) fn miss(&mut self, key: KeyId, (found, newest): (Version, Version), began: Micros, by: Source) {
+        for at in &self.keys[key.0 as usize].commits {
+            let commit = &mut self.commits[*at];
+            let behind = commit.version > found && commit.version <= newest;
+            let newer = commit.missed.is_none_or(|last| last.0 < began);
+            if behind && newer && commit.acknowledged.is_some_and(|time| time < began) {
+                commit.missed = Some((began, by));
+            }
+        }
+    }
+
+    /// Reports an acknowledged write as lost, once.
+    pub(super) fn lose(&mut self, at: usize, what: String, verdict: &mut Verdict, show: impl FnOnce() -> Vec<String>) {
+        if !std::mem::replace(&mut self.commits[at].lost, true) {
+            verdict.add(Guarantee::Durable, what, show);
+        }
+    }
+
     /// The newest commit of a key up to a version, as a position in [`OfKey::commits`].
     pub(super) fn newest(&self, key: KeyId, version: Version) -> Option<usize> {
         let commits = &self.keys[key.0 as usize].commits;
@@ -264,7 +290,7 @@ impl Reader<'_> {
             let source = Source::Operation(at);
             match operation.outcome {
                 Outcome::Done { version, state } if operation.verb == Verb::Get => {
-                    self.saw(version, operation.key, What::Put(state), source, returned, true);
+                    self.saw(version, operation.key, What::Put(state), source, returned, Some(operation.invoked));
                 }
                 Outcome::Done { version, state } => {
                     self.wrote(version, operation.key, What::Put(state), source, returned);
@@ -277,12 +303,24 @@ impl Reader<'_> {
         }
     }
 
+    /// A write that succeeded from a version found it.
+    fn preconditions(&mut self) {
+        for operation in &self.history.operations {
+            let done = matches!(operation.outcome, Outcome::Done { .. } | Outcome::Deleted { .. });
+            let of = operation.verb.precondition().filter(|_| done);
+            if let Some(at) = of.and_then(|of| self.found.get(&of)) {
+                let commit = &mut self.commits[*at];
+                commit.found = commit.found.max(operation.invoked);
+            }
+        }
+    }
+
     fn lists(&mut self) {
         for (at, list) in self.history.lists.iter().enumerate() {
             let Listed::Page { items, .. } = &list.outcome else { continue };
             let returned = list.returned.unwrap_or(Micros::MAX);
             for item in items {
-                self.saw(item.version, item.key, What::Put(item.state), Source::List(at), returned, true);
+                self.saw(item.version, item.key, What::Put(item.state), Source::List(at), returned, Some(list.invoked));
             }
         }
     }
@@ -296,7 +334,7 @@ impl Reader<'_> {
                     Change::Deleted if watch.scope.tags == 0 => What::Delete,
                     Change::Deleted => What::Left,
                 };
-                self.saw(version, key, what, Source::Watch(number, at), line.time, false);
+                self.saw(version, key, what, Source::Watch(number, at), line.time, None);
             }
         }
     }
@@ -309,12 +347,13 @@ impl Reader<'_> {
         }
     }
 
-    fn saw(&mut self, version: Version, key: KeyId, what: What, source: Source, time: Micros, read: bool) {
+    fn saw(&mut self, version: Version, key: KeyId, what: What, source: Source, time: Micros, read: Option<Micros>) {
         let at = self.note(version, key, what, source);
         let commit = &mut self.commits[at];
         if commit.key == key {
             commit.seen = commit.seen.min(time);
-            commit.read |= read;
+            commit.read |= read.is_some();
+            commit.found = commit.found.max(read.unwrap_or_default());
         }
     }
 
@@ -336,6 +375,9 @@ impl Reader<'_> {
                     before: Before::Open,
                     untold_deletion: false,
                     phantom: false,
+                    found: 0,
+                    missed: None,
+                    lost: false,
                 });
                 return self.commits.len() - 1;
             }

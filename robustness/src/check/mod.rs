@@ -46,7 +46,7 @@ pub fn check(history: &History, rules: Rules) -> Verdict {
     let mut log = log::Log::read(history, rules, &mut verdict);
     versions::check(history, &mut log, &mut verdict);
     let vanished = lists::check(history, &mut log, &mut verdict);
-    watches::check(history, &log, &vanished, &mut verdict);
+    watches::check(history, &mut log, &vanished, &mut verdict);
     register::check(history, &log, rules, &mut verdict);
     verdict
 }

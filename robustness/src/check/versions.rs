@@ -7,7 +7,7 @@ use api::Version;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
-use super::log::{Log, What};
+use super::log::{Log, Source, What};
 use super::{Guarantee, Verdict, excerpt};
 use crate::history::{History, KeyId, Micros, Operation, Outcome, Verb};
 
@@ -105,6 +105,7 @@ fn reads(history: &History, log: &mut Log, key: KeyId, verdict: &mut Verdict) {
     let known = of.commits.iter().map(|at| (log.commits[*at].known(), log.commits[*at].version, *at));
     let floor = Floor::new(known.filter(|known| known.0 != Micros::MAX).collect());
     let mut phantoms = Vec::new();
+    let mut missed = Vec::new();
     for at in &of.operations {
         let operation = &history.operations[*at];
         if operation.verb != Verb::Get {
@@ -126,8 +127,15 @@ fn reads(history: &History, log: &mut Log, key: KeyId, verdict: &mut Verdict) {
             _ if commit.is_hearsay() => Guarantee::ReadsCommitted,
             _ => Guarantee::ReadsForward,
         };
-        if guarantee == Guarantee::ReadsCommitted {
-            phantoms.push(commit_at);
+        match guarantee {
+            Guarantee::ReadsCommitted => phantoms.push(commit_at),
+            _ => {
+                let found = match operation.outcome {
+                    Outcome::Done { version, .. } => version,
+                    _ => newest.before(),
+                };
+                missed.push(((found, newest), operation.invoked, *at));
+            }
         }
         let source = commit.source;
         let show = || vec![excerpt::source(history, source), excerpt::operation(history, *at)];
@@ -135,6 +143,9 @@ fn reads(history: &History, log: &mut Log, key: KeyId, verdict: &mut Verdict) {
     }
     for at in phantoms {
         log.commits[at].phantom = true;
+    }
+    for (versions, began, at) in missed {
+        log.miss(key, versions, began, Source::Operation(at));
     }
 }
 

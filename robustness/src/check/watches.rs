@@ -85,7 +85,7 @@ struct Missing {
     guarantee: Guarantee,
 }
 
-pub(super) fn check(history: &History, log: &Log, vanished: &[Vanished], verdict: &mut Verdict) {
+pub(super) fn check(history: &History, log: &mut Log, vanished: &[Vanished], verdict: &mut Verdict) {
     let places = places(history, log);
     let mut missing = Vec::new();
     let mut told = vec![0_u32; log.commits.len()];
@@ -322,7 +322,7 @@ fn silent_deletions(
         let what = format!("{key} was gone at {}, and a watch up to {reached} did not tell", gone.by);
         let show = || {
             let mut lines = vec![excerpt::source(history, commit.source), excerpt::watch(history, watch)];
-            lines.extend((gone.list < history.lists.len()).then(|| excerpt::list(history, gone.list)));
+            lines.push(excerpt::source(history, gone.list));
             lines
         };
         verdict.add(Guarantee::WatchReliable, what, show);
@@ -330,7 +330,7 @@ fn silent_deletions(
 }
 
 /// An acknowledged write that nobody ever saw was lost; one that some saw was kept from others.
-fn report(history: &History, log: &Log, missing: Vec<Missing>, told: &[u32], verdict: &mut Verdict) {
+fn report(history: &History, log: &mut Log, missing: Vec<Missing>, told: &[u32], verdict: &mut Verdict) {
     let mut lost: HashMap<usize, usize> = HashMap::new();
     for Missing { watch, commit: at, line, guarantee } in missing {
         let commit = &log.commits[at];
@@ -353,6 +353,7 @@ fn report(history: &History, log: &Log, missing: Vec<Missing>, told: &[u32], ver
             history.key(commit.key),
             commit.version
         );
-        verdict.add(Guarantee::Durable, what, || vec![excerpt::source(history, commit.source)]);
+        let source = commit.source;
+        log.lose(at, what, verdict, || vec![excerpt::source(history, source)]);
     }
 }

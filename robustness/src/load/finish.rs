@@ -24,6 +24,10 @@ pub(super) async fn finish(
 ) -> Result<Vec<String>, String> {
     let until = Instant::now() + shared.plan.settle;
     let mut log = shared.recorder.client();
+    // Before the marks hide what is under them, and behind them.
+    for resource in &shared.plan.resources {
+        last(shared, client, &mut log, *resource, until).await?;
+    }
     let mut marks: Vec<(Key, Version)> = Vec::new();
     for resource in &shared.plan.resources {
         for number in 0..shared.plan.namespaces {

@@ -47,6 +47,8 @@ pub(super) enum Bug {
     LostAcknowledged,
     /// The last state of everything is that of a while ago.
     LostTail,
+    /// The same in the middle, and others write on.
+    LostInCrash,
     StaleRead,
     StaleList,
     /// Two shards are cut at different versions.
@@ -169,6 +171,9 @@ impl Server {
     pub(super) fn execute(&mut self, request: Request) -> Outcome {
         self.executed += 1;
         if self.executed.is_multiple_of(50) {
+            if self.bug == Some(Bug::LostInCrash) && self.executed.is_multiple_of(150) {
+                self.objects.clone_from(&self.old);
+            }
             (self.old, self.old_clock) = (self.objects.clone(), self.clock);
         }
         self.fork();

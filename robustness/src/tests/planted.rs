@@ -65,6 +65,7 @@ fn a_version_that_goes_back_after_failover() {
 fn a_lost_acknowledged_write() {
     catches(Bug::LostAcknowledged, &[Durable]);
     catches(Bug::LostTail, &[Durable]);
+    catches(Bug::LostInCrash, &[Durable]);
 }
 
 #[test]
