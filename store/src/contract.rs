@@ -4,6 +4,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a suite of checks: an unexpected error is a failure")]
 
+mod big;
+mod identity;
+mod limits;
+mod order;
+mod ranges;
+
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -18,11 +24,42 @@ pub async fn run<S: Store>(make: impl Fn() -> Arc<S>) {
     scans_are_ordered_and_paged(make()).await;
     fences_hold_all_or_nothing(make()).await;
     concurrent_fenced_increments_are_serialised(make()).await;
+    ranges::are_deleted_in_order_with_other_writes(make()).await;
+    ranges::end_where_they_say(make()).await;
+    limits::are_the_same_everywhere(make()).await;
+    limits::pages_end_by_bytes(make()).await;
+    big::values_are_read_back(make()).await;
+    big::fences_compare_all_of_them(make()).await;
+    identity::the_same_batch_is_applied_once(make()).await;
+    identity::an_id_that_is_used_again_is_noticed(make()).await;
+    identity::one_of_many_retries_is_applied(make()).await;
+    identity::a_commit_may_be_given_up(make()).await;
+    order::reads_are_linearizable(make()).await;
+    order::a_replaced_owner_writes_nothing(make()).await;
 }
 
 /// A batch of those writes.
 pub fn batch(id: u128, fences: Vec<Fence>, writes: Vec<Write>) -> Batch {
     Batch { id: BatchId(id), fences, writes }
+}
+
+/// All pairs of a store, page by page, each of at most `limit` pairs.
+pub async fn everything(store: &dyn Store, limit: usize) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+    let mut pairs: Vec<(Bytes, Bytes)> = Vec::new();
+    let mut from = Bound::Unbounded;
+    loop {
+        let page = store.scan(from, Bytes::from_static(&[0xff; 16]), limit).await?;
+        pairs.extend(page.pairs);
+        match pairs.last() {
+            Some((last, _)) if page.more => from = Bound::Excluded(last.clone()),
+            _ => return Ok(pairs),
+        }
+    }
+}
+
+async fn names(store: &SharedStore) -> Vec<String> {
+    let pairs = everything(&**store, 100).await.unwrap();
+    pairs.into_iter().map(|(key, _)| crate::memory::printable(&key)).collect()
 }
 
 fn key(text: &str) -> Bytes {

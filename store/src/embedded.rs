@@ -4,8 +4,9 @@
 //! one fsync, so that several shards of a process share the cost of durability. Each batch keeps its own fences and its own
 //! outcome.
 
+use std::collections::HashMap;
 use std::fs::OpenOptions;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,13 +17,19 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableDefinition};
+use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use crate::batch::check_key;
 use crate::memory::check_fences;
-use crate::{Batch, Page, Store, StoreError, Write};
+use crate::page::{Filling, is_empty};
+use crate::recent::{Recent, is_the_same};
+use crate::{Batch, BatchId, Page, Store, StoreError, Write};
 
 const PAIRS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("pairs");
+/// The ids and fingerprints of the batches of each transaction, by its number. One row a transaction, so it costs no second fsync.
+const APPLIED: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("applied");
 /// The file in the data directory.
 pub const FILE_NAME: &str = "store.redb";
 /// Batches that may wait for the committing thread: beyond it, callers wait to get in line.
@@ -99,13 +106,13 @@ impl Embedded {
 
     fn start(database: Database) -> Result<Self, String> {
         // A fresh file gets its table now, so that reads need not ask whether there is one.
-        write(&database, &[], &mut Vec::new()).map_err(|error| error.to_string())?;
+        let applied = prepare(&database).map_err(|error| error.to_string())?;
         let database = Arc::new(database);
         let (commits, queue) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new().name("store-commit".to_owned());
         let committer = thread.spawn({
             let database = database.clone();
-            move || commit_loop(&database, queue)
+            move || commit_loop(&database, applied, queue)
         });
         let committer = committer.map_err(|error| error.to_string())?;
         Ok(Self { database, commits: Some(commits), committer: Mutex::new(Some(committer)) })
@@ -151,24 +158,66 @@ fn open_error(path: &str, error: DatabaseError) -> OpenError {
     }
 }
 
-fn commit_loop(database: &Database, mut queue: mpsc::Receiver<Commit>) {
+/// What the file says about batches that were applied before it was opened, and will say about those to come.
+struct Applied {
+    recent: Recent,
+    /// The numbers of the oldest transaction in the table, and of the next.
+    rows: Range<u64>,
+}
+
+/// Makes the tables of a fresh file, so that reads need not ask whether there are any.
+fn prepare(database: &Database) -> Result<Applied, redb::Error> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(PAIRS)?;
+    let mut applied = Applied { recent: Recent::default(), rows: 0..0 };
+    {
+        let table = transaction.open_table(APPLIED)?;
+        // How old they are cannot be known: they count from now.
+        let now = Instant::now();
+        for row in table.iter()? {
+            let (number, ids) = row?;
+            if applied.rows.is_empty() {
+                applied.rows.start = number.value();
+            }
+            applied.rows.end = number.value() + 1;
+            applied.recent.add(now, ids.value().as_chunks().0.iter().map(decode));
+        }
+    }
+    transaction.commit()?;
+    Ok(applied)
+}
+
+const APPLIED_BYTES: usize = 24;
+
+fn encode((id, fingerprint): (BatchId, u64)) -> [u8; APPLIED_BYTES] {
+    let mut bytes = [0; APPLIED_BYTES];
+    bytes[..16].copy_from_slice(&id.0.to_be_bytes());
+    bytes[16..].copy_from_slice(&fingerprint.to_be_bytes());
+    bytes
+}
+
+fn decode(bytes: &[u8; APPLIED_BYTES]) -> (BatchId, u64) {
+    let whole = u128::from_be_bytes(*bytes.first_chunk().expect("it is longer"));
+    (BatchId(whole), u64::from_be_bytes(*bytes.last_chunk().expect("it is longer")))
+}
+
+fn commit_loop(database: &Database, mut applied: Applied, mut queue: mpsc::Receiver<Commit>) {
     let mut broken: Option<StoreError> = None;
     while let Some(first) = queue.blocking_recv() {
         let mut commits = vec![first];
-        let mut bytes = size(&commits[0].batch);
+        let mut bytes = commits[0].batch.size();
         while bytes < TRANSACTION_BYTES
             && let Ok(next) = queue.try_recv()
         {
-            bytes += size(&next.batch);
+            bytes += next.batch.size();
             commits.push(next);
         }
         if let Some(error) = &broken {
             answer(commits, |_| Err(error.clone()));
             continue;
         }
-        let mut outcomes = Vec::with_capacity(commits.len());
-        match write(database, &commits, &mut outcomes) {
-            Ok(()) => {
+        match write(database, &mut applied, &commits) {
+            Ok(outcomes) => {
                 let mut outcomes = outcomes.into_iter();
                 answer(commits, |_| outcomes.next().expect("one outcome for each batch"));
             }
@@ -191,94 +240,123 @@ fn answer(commits: Vec<Commit>, mut outcome: impl FnMut(&Batch) -> Result<(), St
     }
 }
 
-fn size(batch: &Batch) -> usize {
-    let bytes = batch.writes.iter().map(|write| match write {
-        Write::Put(key, value) => key.len() + value.len(),
-        Write::Delete(key) => key.len(),
-    });
-    bytes.sum()
-}
-
-/// One transaction for all batches; a batch whose fence does not hold is left out of it.
+/// One transaction for all batches; one whose fence does not hold, or that was applied before, is left out of it.
 fn write(
     database: &Database,
+    applied: &mut Applied,
     commits: &[Commit],
-    outcomes: &mut Vec<Result<(), StoreError>>,
-) -> Result<(), redb::Error> {
+) -> Result<Vec<Result<(), StoreError>>, redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
+    let mut outcomes = Vec::with_capacity(commits.len());
+    let mut ids = HashMap::with_capacity(commits.len());
     {
         let mut table = transaction.open_table(PAIRS)?;
         for Commit { batch, .. } in commits {
-            let mut failed = None;
-            let fenced = check_fences(&batch.fences, |key| {
-                use redb::ReadableTable;
-                match table.get(key) {
-                    Ok(value) => Ok(value.map(|value| Bytes::copy_from_slice(value.value()))),
-                    Err(error) => {
-                        failed = Some(error);
-                        Ok(None)
-                    }
-                }
-            });
-            if let Some(error) = failed {
-                return Err(error.into());
+            let fingerprint = batch.fingerprint();
+            let before = ids.get(&batch.id).map(|found| is_the_same(batch, fingerprint, *found));
+            if let Some(answer) = before.or_else(|| applied.recent.answer(batch, fingerprint)) {
+                outcomes.push(answer);
+                continue;
             }
-            if fenced.is_ok() {
+            let outcome = fences_hold(&table, batch)?;
+            if outcome.is_ok() {
                 for write in &batch.writes {
-                    match write {
-                        Write::Put(key, value) => table.insert(&key[..], &value[..]).map(|_| ())?,
-                        Write::Delete(key) => table.remove(&key[..]).map(|_| ())?,
-                    }
+                    apply(&mut table, write)?;
                 }
+                ids.insert(batch.id, fingerprint);
             }
-            outcomes.push(fenced);
+            outcomes.push(outcome);
+        }
+        let mut rows = transaction.open_table(APPLIED)?;
+        let now = Instant::now();
+        for _ in 0..applied.recent.forget(now) {
+            rows.remove(applied.rows.start)?;
+            applied.rows.start += 1;
+        }
+        if !ids.is_empty() {
+            let row: Vec<u8> = ids.iter().flat_map(|(id, fingerprint)| encode((*id, *fingerprint))).collect();
+            rows.insert(applied.rows.end, &row[..])?;
+            applied.rows.end += 1;
+            applied.recent.add(now, ids);
         }
     }
     transaction.commit()?;
+    Ok(outcomes)
+}
+
+type Pairs<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;
+
+fn fences_hold(table: &Pairs<'_>, batch: &Batch) -> Result<Result<(), StoreError>, redb::Error> {
+    let mut failed = None;
+    let fenced = check_fences(&batch.fences, |key| match table.get(key) {
+        Ok(value) => Ok(value.map(|value| Bytes::copy_from_slice(value.value()))),
+        Err(error) => {
+            failed = Some(error);
+            Ok(None)
+        }
+    });
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(fenced),
+    }
+}
+
+fn apply(table: &mut Pairs<'_>, write: &Write) -> Result<(), redb::Error> {
+    match write {
+        Write::Put(key, value) => {
+            table.insert(&key[..], &value[..])?;
+        }
+        Write::Delete(key) => {
+            table.remove(&key[..])?;
+        }
+        Write::DeleteRange(from, to) if from < to => table.retain_in(&from[..]..&to[..], |_, _| false)?,
+        Write::DeleteRange(..) => {}
+    }
     Ok(())
 }
 
 impl Store for Embedded {
     fn get(&self, key: Bytes) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
-        let read = self.read(move |database| {
-            let table = database.begin_read()?.open_table(PAIRS)?;
-            Ok(table.get(&key[..])?.map(|value| Bytes::copy_from_slice(value.value())))
-        });
-        read.boxed()
+        async move {
+            check_key(&key)?;
+            let read = self.read(move |database| {
+                let table = database.begin_read()?.open_table(PAIRS)?;
+                Ok(table.get(&key[..])?.map(|value| Bytes::copy_from_slice(value.value())))
+            });
+            read.await
+        }
+        .boxed()
     }
 
     fn scan(&self, from: Bound<Bytes>, to: Bytes, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
         let read = self.read(move |database| {
+            let mut page = Filling::new(limit);
+            if is_empty(&from, &to) {
+                return Ok(page.done());
+            }
             let from = match &from {
                 Bound::Included(key) => Bound::Included(&key[..]),
                 Bound::Excluded(key) => Bound::Excluded(&key[..]),
                 Bound::Unbounded => Bound::Unbounded,
             };
-            let empty = match from {
-                Bound::Included(key) | Bound::Excluded(key) => key >= &to[..],
-                Bound::Unbounded => false,
-            };
-            let mut page = Page::default();
-            if empty {
-                return Ok(page);
-            }
             let table = database.begin_read()?.open_table(PAIRS)?;
             for pair in table.range::<&[u8]>((from, Bound::Excluded(&to[..])))? {
-                if page.pairs.len() == limit {
-                    page.more = true;
+                let (key, value) = pair?;
+                let (key, value) = (key.value(), value.value());
+                if !page.takes(key.len() + value.len()) {
                     break;
                 }
-                let (key, value) = pair?;
-                page.pairs.push((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value())));
+                page.push(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
             }
-            Ok(page)
+            Ok(page.done())
         });
         read.boxed()
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
+            batch.check()?;
             let commits = self.commits.as_ref().expect("taken only by drop");
             let (done, outcome) = oneshot::channel();
             let gone = || StoreError::Unknown("the committing thread ended".to_owned());

@@ -9,46 +9,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+mod batch;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod embedded;
 pub mod memory;
+mod page;
+mod recent;
 
+pub use batch::{BATCH_BYTES, Batch, BatchId, Fence, KEY_BYTES, REMEMBERED, VALUE_BYTES, Write};
 pub use embedded::{Embedded, OpenError};
 pub use memory::MemoryStore;
-
-/// A batch's own identity: how an unknown outcome is settled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct BatchId(pub u128);
-
-/// One change of one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Write {
-    /// Sets the key's value.
-    Put(Bytes, Bytes),
-    /// Removes the key, if it is there.
-    Delete(Bytes),
-}
-
-/// What must hold in the same transaction, or nothing of the batch happens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fence {
-    /// The key that is looked at.
-    pub key: Bytes,
-    /// The value that it must have; `None`: it must be absent.
-    pub expected: Option<Bytes>,
-}
-
-/// Changes that happen together or not at all.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// Unique for ever.
-    pub id: BatchId,
-    /// Checked first.
-    pub fences: Vec<Fence>,
-    /// Applied in order; a later one of the same key wins.
-    pub writes: Vec<Write>,
-}
+pub use page::{PAGE_BYTES, Page};
 
 /// Why a call failed, and so what may be assumed after it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -62,7 +34,9 @@ pub enum StoreError {
     /// Nothing happened; trying again may help.
     #[error("the store cannot be reached: {0}")]
     Unavailable(String),
-    /// It may have happened or not. The caller must drop what it derived from it and read again.
+    /// It may have happened, or may still happen within a few seconds, or not. The caller commits the same batch under the
+    /// same id again (see [`Store`]: it is applied at most once), or drops what it derived from it, changes a fence of it,
+    /// and reads again. A store returns this only when it could not find out itself within its deadline.
     #[error("the outcome of a commit is unknown: {0}")]
     Unknown(String),
     /// The medium failed, an fsync for one: nothing that this process believes to be stored can be trusted. Exit.
@@ -80,30 +54,29 @@ impl StoreError {
     }
 }
 
-/// One page of a scan: pairs in key order, and whether there is more behind the last one.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// Keys and values.
-    pub pairs: Vec<(Bytes, Bytes)>,
-    /// Whether the range holds more behind the last pair.
-    pub more: bool,
-}
-
 /// An ordered, transactional key-value store.
 ///
 /// - **Order**: keys compare as bytes. Batches are serialisable; a batch committed after another's `commit` returned
 ///   sees and follows it.
-/// - **Atomicity**: a batch happens whole or not at all, and at most once.
+/// - **Atomicity**: a batch happens whole or not at all.
+/// - **At most once**: if a batch with this id was applied less than [`REMEMBERED`] ago, by whatever process, `commit`
+///   answers `Ok` and does nothing, without a look at the fences. So whoever got [`StoreError::Unknown`] may commit the very
+///   same batch again within that time, and knows: `Ok` means that it was applied once, `Fenced` that it was not and will
+///   never be. Another batch under an id that was used is [`StoreError::Broken`].
 /// - **Durability**: when `commit` returns `Ok`, the batch survives any crash and power loss.
 /// - **Visibility**: `get` and `scan` see only committed batches, and at least every batch whose `commit` returned
-///   before they were called. One page of a scan is of one moment; two pages may not be.
+///   before they were called, in whatever process. One page of a scan is of one moment; two pages may not be.
+/// - **Pages**: see [`Page`]: one ends by the number of pairs or by bytes, and says whether there is more.
+/// - **Limits**: keys to [`KEY_BYTES`], values to [`VALUE_BYTES`], batches to [`BATCH_BYTES`] as [`Batch::size`] counts.
+///   Every store keeps the same ones, so that what works on one works on all; beyond them is [`StoreError::TooLarge`].
 /// - **Cancellation**: dropping the future of `commit` leaves the outcome unknown; dropping others has no effect.
 /// - **After an error**: see [`StoreError`]; each variant says whether something may have happened.
 pub trait Store: Send + Sync + 'static {
     /// The value of a key.
     fn get(&self, key: Bytes) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>>;
 
-    /// At most `limit` pairs of `[from, to)` in key order (`from` may exclude, for paging).
+    /// One page of `[from, to)` in key order (`from` may exclude, for paging): at most `limit` pairs, and at most
+    /// [`PAGE_BYTES`].
     fn scan(&self, from: Bound<Bytes>, to: Bytes, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>>;
 
     /// Checks the fences and applies the writes.

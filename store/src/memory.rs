@@ -8,13 +8,23 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
+use crate::batch::check_key;
+use crate::page::{Filling, is_empty};
+use crate::recent::Recent;
 use crate::{Batch, Fence, Page, Store, StoreError, Write};
 
 /// A map behind a mutex. Clones share it, so that a test can "restart" whoever uses it.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
-    pairs: Arc<Mutex<BTreeMap<Bytes, Bytes>>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pairs: BTreeMap<Bytes, Bytes>,
+    recent: Recent,
 }
 
 impl MemoryStore {
@@ -25,7 +35,24 @@ impl MemoryStore {
 
     /// Everything in it, for comparisons.
     pub fn snapshot(&self) -> BTreeMap<Bytes, Bytes> {
-        self.pairs.lock().clone()
+        self.state.lock().pairs.clone()
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
+        batch.check()?;
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        state.recent.forget(now);
+        let fingerprint = batch.fingerprint();
+        if let Some(answer) = state.recent.answer(&batch, fingerprint) {
+            return answer;
+        }
+        check_fences(&batch.fences, |key| Ok(state.pairs.get(key).cloned()))?;
+        for write in batch.writes {
+            apply(&mut state.pairs, write);
+        }
+        state.recent.add(now, [(batch.id, fingerprint)]);
+        Ok(())
     }
 }
 
@@ -46,39 +73,47 @@ pub(crate) fn check_fences(
     Ok(())
 }
 
+/// What a write does to a map: what it means.
+pub(crate) fn apply(pairs: &mut BTreeMap<Bytes, Bytes>, write: Write) {
+    match write {
+        Write::Put(key, value) => {
+            pairs.insert(key, value);
+        }
+        Write::Delete(key) => {
+            pairs.remove(&key);
+        }
+        Write::DeleteRange(from, to) => {
+            let from = Bound::Included(from);
+            if !is_empty(&from, &to) {
+                let gone: Vec<Bytes> = pairs.range((from, Bound::Excluded(to))).map(|(key, _)| key.clone()).collect();
+                for key in gone {
+                    pairs.remove(&key);
+                }
+            }
+        }
+    }
+}
+
 impl Store for MemoryStore {
     fn get(&self, key: Bytes) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
-        ready(Ok(self.pairs.lock().get(&key).cloned())).boxed()
+        ready(check_key(&key).map(|()| self.state.lock().pairs.get(&key).cloned())).boxed()
     }
 
     fn scan(&self, from: Bound<Bytes>, to: Bytes, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
-        let pairs = self.pairs.lock();
-        let behind = match &from {
-            Bound::Included(key) => *key >= to,
-            Bound::Excluded(key) => *key >= to,
-            Bound::Unbounded => false,
-        };
-        if behind {
-            return ready(Ok(Page::default())).boxed();
+        let mut page = Filling::new(limit);
+        if !is_empty(&from, &to) {
+            for (key, value) in self.state.lock().pairs.range((from, Bound::Excluded(to))) {
+                if !page.takes(key.len() + value.len()) {
+                    break;
+                }
+                page.push(key.clone(), value.clone());
+            }
         }
-        let mut range = pairs.range((from, Bound::Excluded(to)));
-        let page = range.by_ref().take(limit).map(|(key, value)| (key.clone(), value.clone())).collect();
-        let page = Page { pairs: page, more: range.next().is_some() };
-        ready(Ok(page)).boxed()
+        ready(Ok(page.done())).boxed()
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>> {
-        let mut pairs = self.pairs.lock();
-        let fenced = check_fences(&batch.fences, |key| Ok(pairs.get(key).cloned()));
-        if fenced.is_ok() {
-            for write in batch.writes {
-                match write {
-                    Write::Put(key, value) => pairs.insert(key, value),
-                    Write::Delete(key) => pairs.remove(&key),
-                };
-            }
-        }
-        ready(fenced).boxed()
+        ready(self.apply(batch)).boxed()
     }
 }
 

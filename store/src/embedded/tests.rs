@@ -150,8 +150,8 @@ async fn lost_by_power_cuts(seed: u64, forgets_fsync: bool) -> Result<(), String
     let mut id = 0;
     for round in 0..4 {
         let store = Embedded::on(disk.clone()).map_err(|error| format!("round {round}: {error}"))?;
-        let page = store.scan(Bound::Unbounded, Bytes::from_static(b"\xff"), usize::MAX).await;
-        let found: BTreeMap<Bytes, Bytes> = page.map_err(|error| error.to_string())?.pairs.into_iter().collect();
+        let found = crate::contract::everything(&store, usize::MAX).await.map_err(|error| error.to_string())?;
+        let found: BTreeMap<Bytes, Bytes> = found.into_iter().collect();
         if found != model {
             return Err(format!("round {round}: {} keys acknowledged, {} found", model.len(), found.len()));
         }
@@ -160,10 +160,7 @@ async fn lost_by_power_cuts(seed: u64, forgets_fsync: bool) -> Result<(), String
             let writes: Vec<Write> = (0..random.random_range(1..8)).map(|_| random_write(&mut random)).collect();
             store.commit(batch(id, vec![], writes.clone())).await.unwrap();
             for write in writes {
-                match write {
-                    Write::Put(key, value) => model.insert(key, value),
-                    Write::Delete(key) => model.remove(&key),
-                };
+                crate::memory::apply(&mut model, write);
             }
         }
         // The power goes while the process lives: what its orderly close would write does not count.
@@ -242,4 +239,26 @@ async fn a_failed_fsync_breaks_the_store_for_good() {
     disk.0.1.store(false, std::sync::atomic::Ordering::Relaxed);
     let again = store.commit(batch(3, vec![], write())).await;
     assert!(matches!(again, Err(StoreError::Broken(_))), "a disk that failed once is not trusted again: {again:?}");
+}
+
+#[tokio::test]
+async fn ids_are_remembered_by_the_file_and_forgotten_in_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Embedded::open(directory.path()).unwrap();
+    let write = |value: &'static str| vec![Write::Put(Bytes::from_static(b"a"), Bytes::from_static(value.as_bytes()))];
+    store.commit(batch(1, vec![], write("1"))).await.unwrap();
+    store.commit(batch(2, vec![], write("2"))).await.unwrap();
+    drop(store);
+    let store = Embedded::open(directory.path()).unwrap();
+    store.commit(batch(1, vec![], write("1"))).await.unwrap();
+    let found = store.get(Bytes::from_static(b"a")).await.unwrap();
+    assert_eq!(found.as_deref(), Some(&b"2"[..]), "a batch of the process before was applied again");
+    store.commit(batch(3, vec![], write("3"))).await.unwrap();
+
+    // A minute later, by the committing thread's own clock, which no test turns: asked of the state itself.
+    let mut applied = prepare(&store.database).unwrap();
+    assert_eq!(applied.rows, 0..3);
+    assert_eq!(applied.recent.forget(Instant::now() + crate::REMEMBERED / 2), 0);
+    assert_eq!(applied.recent.forget(Instant::now() + crate::REMEMBERED * 2), 3);
+    assert!(applied.recent.answer(&batch(3, vec![], vec![]), 0).is_none());
 }
