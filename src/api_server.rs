@@ -12,7 +12,8 @@ use api::slot::{SLOTS, Slot};
 use gateway::pki::{Pki, write_private};
 use gateway::{Gateway, GatewayConfig, KubeletAccess, Tokens};
 use prometheus_client::registry::Registry as MetricsRegistry;
-use shards::service::{ShardService, Topology, owner_of};
+use shards::service::ShardService;
+use shards::topology::{Topology, owner_of};
 use shards::{Bootstrap, Health, Shard, ShardConfig, ShardMetrics, ShardOptions};
 use smol_str::SmolStr;
 use store::{Embedded, SharedStore};
@@ -91,7 +92,7 @@ impl Shards {
         });
         let shards = futures_util::future::try_join_all(opening).await?;
         let services = shards.iter().map(|shard| shard.clone() as Arc<dyn ShardService>).collect();
-        let topology = Topology::new(services);
+        let topology = Topology::fixed(services);
         let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
         for shard in &shards {
             shard.connect(topology.clone());
@@ -196,6 +197,8 @@ impl ApiServer {
         write_private(&kubeconfig, &pki.kubeconfig(&format!("https://{reachable}"))?)?;
         let config = GatewayConfig {
             cluster: SmolStr::new_static(CLUSTER),
+            cluster_domain: args.cluster_domain.clone(),
+            service_cidr,
             tokens,
             client_ca: Some(pki.ca()),
             kubelets: KubeletAccess {

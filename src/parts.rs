@@ -89,7 +89,7 @@ pub(crate) async fn shard(args: ShardArgs) -> Result<ExitCode, Failure> {
         .route("/metrics", get(move || std::future::ready(exposition(&metrics))));
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let serve = axum::serve(listener, routes);
-    progress.line(format!("{} shards are loaded; http://{address}/readyz", shards.topology.shards().len()));
+    progress.line(format!("{} shards are loaded; http://{address}/readyz", shards.topology.current().members().len()));
     let outcome = tokio::select! {
         () = stop.recv() => Ok(ExitCode::SUCCESS),
         lost = shards.lost() => Err(lost),

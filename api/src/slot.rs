@@ -45,6 +45,131 @@ pub fn rendezvous<M: AsRef<str>>(key: u64, members: &[M]) -> Option<&M> {
     members.iter().max_by(|a, b| weight(a).cmp(&weight(b)).then_with(|| a.as_ref().cmp(b.as_ref())))
 }
 
+/// A set of slots, as one bit each.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SlotSet([u64; WORDS]);
+
+const WORDS: usize = SLOTS as usize / 64;
+
+impl SlotSet {
+    /// No slot.
+    pub const fn new() -> Self {
+        Self([0; WORDS])
+    }
+
+    /// Every slot.
+    pub const fn full() -> Self {
+        Self([u64::MAX; WORDS])
+    }
+
+    /// Whether the slot is in it.
+    pub fn contains(&self, slot: Slot) -> bool {
+        self.0.get(usize::from(slot.0) / 64).is_some_and(|word| word & bit(slot) != 0)
+    }
+
+    /// Adds a slot, which must be below [`SLOTS`]; answers whether it is new.
+    pub fn insert(&mut self, slot: Slot) -> bool {
+        let word = &mut self.0[usize::from(slot.0) / 64];
+        let new = *word & bit(slot) == 0;
+        *word |= bit(slot);
+        new
+    }
+
+    /// Takes a slot out; answers whether it was there.
+    pub fn remove(&mut self, slot: Slot) -> bool {
+        let there = self.contains(slot);
+        if there {
+            self.0[usize::from(slot.0) / 64] &= !bit(slot);
+        }
+        there
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    /// The slots, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
+        (0..SLOTS).map(Slot).filter(|slot| self.contains(*slot))
+    }
+
+    /// What is in either.
+    pub fn union(&self, other: &Self) -> Self {
+        self.zip(other, |a, b| a | b)
+    }
+
+    /// What is in both.
+    pub fn intersection(&self, other: &Self) -> Self {
+        self.zip(other, |a, b| a & b)
+    }
+
+    /// What is here and not in the other.
+    pub fn difference(&self, other: &Self) -> Self {
+        self.zip(other, |a, b| a & !b)
+    }
+
+    fn zip(&self, other: &Self, of: impl Fn(u64, u64) -> u64) -> Self {
+        Self(std::array::from_fn(|at| of(self.0[at], other.0[at])))
+    }
+}
+
+fn bit(slot: Slot) -> u64 {
+    1 << (slot.0 % 64)
+}
+
+impl Default for SlotSet {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FromIterator<Slot> for SlotSet {
+    fn from_iter<I: IntoIterator<Item = Slot>>(slots: I) -> Self {
+        let mut set = Self::new();
+        slots.into_iter().for_each(|slot| {
+            set.insert(slot);
+        });
+        set
+    }
+}
+
+/// Ranges as people write them: `0-99,101`.
+impl std::fmt::Display for SlotSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut separator = "";
+        let mut slot = 0;
+        while slot < SLOTS {
+            if !self.contains(Slot(slot)) {
+                slot += 1;
+                continue;
+            }
+            let first = slot;
+            while self.contains(Slot(slot + 1)) {
+                slot += 1;
+            }
+            match slot - first {
+                0 => write!(f, "{separator}{first}")?,
+                _ => write!(f, "{separator}{first}-{slot}")?,
+            }
+            separator = ",";
+            slot += 1;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for SlotSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SlotSet({self})")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +194,19 @@ mod tests {
                 assert_eq!(rendezvous(key, &fewer).unwrap(), before);
             }
         }
+    }
+
+    #[test]
+    fn sets_are_what_was_put_in() {
+        let mut set: SlotSet = [0, 1, 2, 64, 4095].map(Slot).into_iter().collect();
+        assert_eq!((set.to_string().as_str(), set.len()), ("0-2,64,4095", 5));
+        assert!(set.remove(Slot(64)) && !set.remove(Slot(64)) && !set.contains(Slot(4096)));
+        assert_eq!(set.iter().map(|slot| slot.0).collect::<Vec<_>>(), [0, 1, 2, 4095]);
+        let full = SlotSet::full();
+        assert_eq!(full.difference(&set).union(&set), full);
+        assert_eq!(full.intersection(&set), set);
+        assert_eq!((full.len(), full.to_string().as_str()), (4096, "0-4095"));
+        assert!(SlotSet::new().is_empty() && SlotSet::default().to_string().is_empty());
     }
 
     #[test]

@@ -4,15 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::selector::Selector;
+use api::slot::Slot;
 use api::status::{Causes, Reason};
 use api::{Object, Resource, Status, Version};
-use futures_util::future::try_join_all;
-use shards::service::{ListPage, ListRequest, ShardService, Topology, VERSION_WAIT};
+use futures_util::future::{join_all, try_join_all};
+use shards::service::{ListPage, ListRequest, ListSlots, ShardError, VERSION_WAIT};
+use shards::topology::OWNER_WAIT;
+use shards::{SlotMap, Topology};
 use smol_str::SmolStr;
 
 use crate::continuation::Continuation;
 use crate::query::Query;
 use crate::relay::Reach;
+
+/// How often a clock, or a map, is looked at again.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Which objects are meant.
 #[derive(Clone, Debug)]
@@ -27,20 +33,25 @@ pub(crate) struct Scope {
 impl Scope {
     /// Which shards hold them.
     pub(crate) fn reach(&self, topology: &Topology) -> Reach {
+        let map = topology.current();
+        match self.slot() {
+            Some(slot) => {
+                let at = map.members().iter().position(|member| member.slots.contains(slot));
+                at.map_or(Reach::Everywhere, Reach::Shard)
+            }
+            None if map.members().len() == 1 => Reach::Shard(0),
+            None => Reach::Everywhere,
+        }
+    }
+
+    /// The one slot that they all live in, if that can be told.
+    pub(crate) fn slot(&self) -> Option<Slot> {
         let one_name = || {
             let name = self.selector.fields.name()?;
             let known = !self.resource.namespaced || !self.namespace.is_empty();
             known.then(|| self.resource.slot(&self.cluster, &self.namespace, name))
         };
-        match self.resource.list_slot(&self.cluster, &self.namespace).or_else(one_name) {
-            Some(slot) => {
-                let owner = Arc::as_ptr(topology.owner(slot)).cast::<()>();
-                let at = topology.shards().iter().position(|shard| Arc::as_ptr(shard).cast::<()>() == owner);
-                at.map_or(Reach::Everywhere, Reach::Shard)
-            }
-            None if topology.shards().len() == 1 => Reach::Shard(0),
-            None => Reach::Everywhere,
-        }
+        self.resource.list_slot(&self.cluster, &self.namespace).or_else(one_name)
     }
 }
 
@@ -89,7 +100,8 @@ impl ListOptions {
                 return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
             }
             let read = Continuation::decode(token, &scope.cluster, scope.resource.id_name, &scope.namespace)?;
-            return Ok(Self { at: At::Exactly(read.version()), limit, after: Some(read.last()) });
+            let at = read.version().map_or(At::Latest, At::Exactly);
+            return Ok(Self { at, limit, after: Some(read.last()) });
         }
         let at = match (version, matching) {
             (None, _) => At::Latest,
@@ -139,7 +151,27 @@ pub(crate) fn parse_version(text: &str) -> Result<Option<Version>, Status> {
 
 /// Reads a page.
 pub(crate) async fn list(topology: &Topology, scope: &Scope, options: &ListOptions) -> Result<Listed, Status> {
-    let request = |at| ListRequest {
+    let began = tokio::time::Instant::now();
+    loop {
+        let map = topology.current();
+        match attempt(topology, &map, scope, options).await {
+            Ok(listed) => return Ok(listed),
+            Err(ShardError::Status(status)) => return Err(status),
+            Err(error) if began.elapsed() > OWNER_WAIT => return Err(error.into_status()),
+            Err(_) => drop(tokio::time::timeout(AGAIN, topology.newer_than(map.generation)).await),
+        }
+    }
+}
+
+/// Reads a page as one map says where things are.
+async fn attempt(
+    topology: &Topology,
+    map: &SlotMap,
+    scope: &Scope,
+    options: &ListOptions,
+) -> Result<Listed, ShardError> {
+    let request = |slots, at| ListRequest {
+        slots,
         cluster: scope.cluster.clone(),
         resource: scope.resource.id,
         namespace: scope.namespace.clone(),
@@ -148,50 +180,57 @@ pub(crate) async fn list(topology: &Topology, scope: &Scope, options: &ListOptio
         after: options.after.clone(),
         limit: options.limit,
     };
-    match scope.reach(topology) {
-        Reach::Shard(shard) => {
-            let shard = &topology.shards()[shard];
-            let at = match options.at {
-                At::Latest => None,
-                At::NotOlderThan(version) if shard.clock() >= version => None,
-                // Another shard has released it, perhaps: then this one may be moved there.
-                At::NotOlderThan(version) => Some(released(topology, version).await?),
-                At::Exactly(version) => Some(exactly(topology, version).await?),
-            };
-            let ListPage { version, objects, remaining } = shard.list(request(at)).await?;
-            Ok(Listed { version, objects, remaining })
-        }
-        Reach::Everywhere => {
-            let at = match options.at {
-                At::Latest => newest(topology.shards()),
-                At::NotOlderThan(version) => released(topology, version).await?,
-                At::Exactly(version) => exactly(topology, version).await?,
-            };
-            let pages = topology.shards().iter().map(|shard| shard.list(request(Some(at))));
-            Ok(merge(at, try_join_all(pages).await?, options.limit))
-        }
+    if let Some(slot) = scope.slot() {
+        let shard = &map.owner(slot).ok_or(ShardError::NotOwner)?.service;
+        let at = match options.at {
+            At::Latest => None,
+            At::NotOlderThan(version) if shard.clock().await? >= version => None,
+            // Another shard has released it, perhaps: then this one may be moved there.
+            At::NotOlderThan(version) => Some(released(topology, version).await?),
+            At::Exactly(version) => Some(exactly(topology, version).await?),
+        };
+        let ListPage { version, objects, remaining } = shard.list(request(ListSlots::One(slot), at)).await?;
+        return Ok(Listed { version, objects, remaining });
     }
+    if !map.is_complete() {
+        return Err(ShardError::NotOwner);
+    }
+    let at = match options.at {
+        // One shard alone needs no version to be cut at.
+        At::Latest if map.members().len() == 1 => None,
+        At::Latest => Some(newest(map).await?),
+        At::NotOlderThan(version) => Some(released(topology, version).await?),
+        At::Exactly(version) => Some(exactly(topology, version).await?),
+    };
+    let pages =
+        map.members().iter().map(|member| member.service.list(request(ListSlots::Exactly(member.slots.clone()), at)));
+    let pages = try_join_all(pages).await?;
+    let at = at.or_else(|| pages.first().map(|page| page.version)).unwrap_or_default();
+    Ok(merge(at, pages, options.limit))
 }
 
 /// The highest of all shards' clocks.
-pub(crate) fn newest(shards: &[Arc<dyn ShardService>]) -> Version {
-    shards.iter().map(|shard| shard.clock()).max().unwrap_or_default()
+pub(crate) async fn newest(map: &SlotMap) -> Result<Version, ShardError> {
+    let clocks = try_join_all(map.members().iter().map(|member| member.service.clock())).await?;
+    Ok(clocks.into_iter().max().unwrap_or_default())
 }
 
 /// Waits until some shard's clock has passed `version`: clients move no clock. Returns the highest then.
 pub(crate) async fn released(topology: &Topology, version: Version) -> Result<Version, Status> {
-    let wait = async {
-        loop {
-            let newest = newest(topology.shards());
-            if newest >= version {
-                return newest;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    let deadline = tokio::time::Instant::now() + VERSION_WAIT;
+    loop {
+        // One that does not answer cannot have been the only one to release it: whoever takes over starts above.
+        let map = topology.current();
+        let clocks = join_all(map.members().iter().map(|member| member.service.clock())).await;
+        let newest = clocks.into_iter().flatten().max().unwrap_or_default();
+        if newest >= version {
+            return Ok(newest);
         }
-    };
-    tokio::time::timeout(VERSION_WAIT, wait)
-        .await
-        .map_err(|_| Status::version_too_large(version, newest(topology.shards())))
+        if tokio::time::Instant::now() >= deadline {
+            return Err(Status::version_too_large(version, newest));
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 async fn exactly(topology: &Topology, version: Version) -> Result<Version, Status> {

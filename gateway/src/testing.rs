@@ -9,15 +9,19 @@ use api::ambient::{Ambient, Clock, Entropy};
 use api::builtin::{RuntimeConfig, registry};
 use api::resource::ResourceId;
 use api::slot::{SLOTS, Slot};
-use api::{Registry, Status, Value, Version};
+use api::{Registry, Value, Version};
 use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
 use http::{Method, Request, Response};
 use parking_lot::Mutex;
 use serde_json::json;
-use shards::service::{Answer, ListPage, ListRequest, ShardService, Subscription, Topology, UserInfo, owner_of};
+use shards::service::{
+    Answer, History, HistoryRequest, ListPage, ListRequest, ShardError, ShardService, SubscribeRequest, Subscription,
+    UserInfo,
+};
+use shards::topology::{Topology, owner_of};
 use shards::{Shard, ShardConfig, ShardMetrics, ShardOptions, bootstrap};
 use store::memory::MemoryStore;
 use tokio::sync::{mpsc, watch};
@@ -81,31 +85,38 @@ impl Gate {
 }
 
 impl ShardService for Gate {
-    fn execute(&self, request: shards::service::Request) -> BoxFuture<'_, Result<Answer, Status>> {
+    fn execute(&self, request: shards::service::Request) -> BoxFuture<'_, Result<Answer, ShardError>> {
         self.shard.execute(request)
     }
 
-    fn clock(&self) -> Version {
+    fn clock(&self) -> BoxFuture<'_, Result<Version, ShardError>> {
         self.shard.clock()
     }
 
-    fn list(&self, request: ListRequest) -> BoxFuture<'_, Result<ListPage, Status>> {
+    fn list(&self, request: ListRequest) -> BoxFuture<'_, Result<ListPage, ShardError>> {
         self.shard.list(request)
     }
 
-    fn subscribe(&self, cluster: &str, resource: ResourceId, from: Option<Version>) -> Result<Subscription, Status> {
-        let Subscription { from, mut deliveries } = self.shard.subscribe(cluster, resource, from)?;
-        let (sender, receiver) = mpsc::channel(64);
-        let (mut paused, cut) = (self.paused.subscribe(), self.cut.lock().clone());
-        let forward = async move {
-            while let Some(delivery) = deliveries.recv().await {
-                if paused.wait_for(|paused| !paused).await.is_err() || sender.send(delivery).await.is_err() {
-                    return;
+    fn subscribe(&self, request: SubscribeRequest) -> BoxFuture<'_, Result<Subscription, ShardError>> {
+        async move {
+            let Subscription { from, slots, mut deliveries } = self.shard.subscribe(request).await?;
+            let (sender, receiver) = mpsc::channel(64);
+            let (mut paused, cut) = (self.paused.subscribe(), self.cut.lock().clone());
+            let forward = async move {
+                while let Some(delivery) = deliveries.recv().await {
+                    if paused.wait_for(|paused| !paused).await.is_err() || sender.send(delivery).await.is_err() {
+                        return;
+                    }
                 }
-            }
-        };
-        tokio::spawn(async move { cut.run_until_cancelled(forward).await });
-        Ok(Subscription { from, deliveries: receiver })
+            };
+            tokio::spawn(async move { cut.run_until_cancelled(forward).await });
+            Ok(Subscription { from, slots, deliveries: receiver })
+        }
+        .boxed()
+    }
+
+    fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<History, ShardError>> {
+        self.shard.history(request)
     }
 
     fn advance(&self, cluster: &str, resource: ResourceId, version: Version) {
@@ -150,7 +161,7 @@ impl Cluster {
             opened.push(shard.await.unwrap());
         }
         let gates: Vec<Arc<Gate>> = opened.iter().map(|shard| Arc::new(Gate::new(shard.clone()))).collect();
-        let topology = Topology::new(gates.iter().map(|gate| gate.clone() as Arc<dyn ShardService>).collect());
+        let topology = Topology::fixed(gates.iter().map(|gate| gate.clone() as Arc<dyn ShardService>).collect());
         for shard in opened {
             shard.connect(topology.clone());
             let stop = stop.clone();

@@ -12,15 +12,16 @@ use api::ambient::{Ambient, Clock, Entropy};
 use api::builtin::{RuntimeConfig, registry};
 use api::codec;
 use api::object::Draft;
+use api::resource::ResourceId;
 use api::selector::{FieldSelector, Selector};
-use api::slot::{SLOTS, Slot};
+use api::slot::{SLOTS, Slot, SlotSet};
 use api::version::EPOCH_UNIX_MICROS;
 use api::{Registry, Value, Version};
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::json;
 use shards::service::*;
-use shards::{Shard, ShardConfig, ShardMetrics, ShardOptions};
+use shards::{Shard, ShardConfig, ShardMetrics, ShardOptions, Topology};
 use smol_str::SmolStr;
 use store::memory::MemoryStore;
 use tokio::runtime::Runtime;
@@ -60,6 +61,15 @@ struct Bench {
 }
 
 impl Bench {
+    /// A stream of a resource from now on.
+    fn follow(&self, resource: ResourceId) -> Subscription {
+        self.runtime.block_on(async {
+            let from = Some(self.shard.clock().await.expect("it serves"));
+            let request = SubscribeRequest { cluster: "default".into(), resource, from };
+            self.shard.subscribe(request).await.expect("in the window")
+        })
+    }
+
     fn new() -> Self {
         let runtime = Runtime::new().expect("threads can be started");
         let clock = Arc::new(Uptime(tokio::time::Instant::now()));
@@ -127,7 +137,7 @@ async fn start(registry: &Arc<Registry>, ambient: &Ambient) -> Arc<Shard> {
     };
     let cidr = config.options.service_cidr;
     let shard = Shard::open(config).await.expect("the store is empty");
-    let topology = Topology::new(vec![shard.clone() as Arc<dyn ShardService>]);
+    let topology = Topology::fixed(vec![shard.clone() as Arc<dyn ShardService>]);
     shard.connect(topology.clone());
     let running = shard.clone();
     tokio::spawn(async move { running.run(CancellationToken::new()).await });
@@ -207,6 +217,7 @@ fn way_out(criterion: &mut Criterion) {
     bench.fill(PODS);
     let resource = bench.registry.named("pods").expect("a built-in kind").clone();
     let list = |fields: &str| ListRequest {
+        slots: ListSlots::Exactly(Arc::new(SlotSet::full())),
         cluster: "default".into(),
         resource: resource.id,
         namespace: SmolStr::default(),
@@ -228,9 +239,7 @@ fn way_out(criterion: &mut Criterion) {
     });
     group.finish();
 
-    let mut streams: Vec<_> = (0..STREAMS)
-        .map(|_| bench.shard.subscribe("default", resource.id, Some(bench.shard.clock())).expect("in the window"))
-        .collect();
+    let mut streams: Vec<_> = (0..STREAMS).map(|_| bench.follow(resource.id)).collect();
     let mut group = criterion.benchmark_group("watch");
     group.throughput(Throughput::Elements((STREAMS * AT_ONCE) as u64));
     group.bench_function("fan-out", |bencher| {

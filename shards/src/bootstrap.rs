@@ -15,7 +15,8 @@ use ipnet::Ipv4Net;
 use serde_json::json;
 use smol_str::SmolStr;
 
-use crate::service::{Format, Request, Topology, UserInfo, Verb, WriteOptions};
+use crate::service::{Format, Request, UserInfo, Verb, WriteOptions};
+use crate::topology::Topology;
 
 /// Times that an object is tried again while its shard is not ready.
 const TRIES: u32 = 20;
@@ -123,9 +124,9 @@ async fn ensure(
     let mut tries = 0;
     loop {
         let (get, create) = requests(options, resource, namespace, name, &body);
-        let owner = topology.owner(resource.slot(&options.cluster, namespace, name));
-        let result = match owner.execute(get).await {
-            Err(status) if status.reason() == Reason::NotFound => owner.execute(create).await,
+        let slot = resource.slot(&options.cluster, namespace, name);
+        let result = match topology.execute(slot, get).await {
+            Err(status) if status.reason() == Reason::NotFound => topology.execute(slot, create).await,
             other => other,
         };
         match result {

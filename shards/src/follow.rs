@@ -15,8 +15,9 @@ use futures_util::future::join_all;
 use parking_lot::RwLock;
 use smol_str::SmolStr;
 
-use crate::service::{Delivery, ListRequest, ShardService};
+use crate::service::{Delivery, ListRequest, ListSlots, ShardError, SubscribeRequest};
 use crate::shard::Shard;
+use crate::topology::Member;
 use crate::verbs::Call;
 
 /// A copy that is older than this answers nothing.
@@ -116,12 +117,14 @@ pub(crate) async fn run(shard: &Shard) {
             Err(_) => tokio::time::sleep(AGAIN).await,
         }
     };
+    let members = topology.current();
+    let members = members.members();
     let mut streams = Vec::new();
     for (at, cluster) in shard.clusters().iter().enumerate() {
         for kind in Kind::ALL {
             let Some(mirrors) = &shard.followed.mirrors[at][kind as usize] else { continue };
-            *mirrors.write() = topology.shards().iter().map(|_| Mirror::default()).collect();
-            for (peer_at, peer) in topology.shards().iter().enumerate() {
+            *mirrors.write() = members.iter().map(|_| Mirror::default()).collect();
+            for (peer_at, peer) in members.iter().enumerate() {
                 streams.push(follow(shard, cluster, kind, mirrors, peer_at, peer));
             }
         }
@@ -129,17 +132,10 @@ pub(crate) async fn run(shard: &Shard) {
     join_all(streams).await;
 }
 
-async fn follow(
-    shard: &Shard,
-    cluster: &SmolStr,
-    kind: Kind,
-    mirrors: &Mirrors,
-    peer_at: usize,
-    peer: &Arc<dyn ShardService>,
-) {
+async fn follow(shard: &Shard, cluster: &SmolStr, kind: Kind, mirrors: &Mirrors, peer_at: usize, peer: &Member) {
     loop {
-        if let Err(status) = follow_once(shard, cluster, kind, mirrors, peer_at, peer).await {
-            tracing::debug!(peer = peer_at, kind = kind.id_name(), %status, "a peer cannot be followed");
+        if let Err(error) = follow_once(shard, cluster, kind, mirrors, peer_at, peer).await {
+            tracing::debug!(peer = peer_at, kind = kind.id_name(), %error, "a peer cannot be followed");
         }
         tokio::time::sleep(AGAIN).await;
     }
@@ -151,10 +147,11 @@ async fn follow_once(
     kind: Kind,
     mirrors: &Mirrors,
     peer_at: usize,
-    peer: &Arc<dyn ShardService>,
-) -> Result<(), Status> {
+    peer: &Member,
+) -> Result<(), ShardError> {
     let resource = shard.registry.named(kind.id_name()).expect("only kinds of the registry have mirrors").id;
     let everything = ListRequest {
+        slots: ListSlots::Exactly(peer.slots.clone()),
         cluster: cluster.clone(),
         resource,
         namespace: SmolStr::default(),
@@ -163,8 +160,9 @@ async fn follow_once(
         after: None,
         limit: usize::MAX,
     };
-    let page = peer.list(everything).await?;
-    let mut subscription = peer.subscribe(cluster, resource, Some(page.version))?;
+    let page = peer.service.list(everything).await?;
+    let from = SubscribeRequest { cluster: cluster.clone(), resource, from: Some(page.version) };
+    let mut subscription = peer.service.subscribe(from).await?;
     {
         let mut mirrors = mirrors.write();
         let mirror = &mut mirrors[peer_at];
@@ -179,7 +177,7 @@ async fn follow_once(
                 Some(delivery) => apply(shard, mirrors, peer_at, &delivery),
                 None => return Ok(()),
             },
-            _ = probe.tick() => peer.advance(cluster, resource, shard.sequencer.now()),
+            _ = probe.tick() => peer.service.advance(cluster, resource, shard.sequencer.now()),
         }
     }
 }

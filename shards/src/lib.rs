@@ -12,6 +12,7 @@ pub mod commit;
 pub mod metrics;
 pub mod service;
 pub mod shard;
+pub mod topology;
 
 mod admission;
 mod claim;
@@ -32,3 +33,4 @@ pub use bootstrap::{Bootstrap, bootstrap};
 pub use commit::Health;
 pub use metrics::ShardMetrics;
 pub use shard::{OpenError, Shard, ShardConfig, ShardOptions};
+pub use topology::{Member, SlotMap, Topology};

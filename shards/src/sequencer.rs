@@ -25,7 +25,7 @@ use store::Write;
 use tokio::sync::{Notify, watch};
 
 use crate::clock::HybridClock;
-use crate::service::Event;
+use crate::service::{Event, ShardError};
 use crate::table::{Key, Table};
 
 /// Bytes of an open batch beyond which writers wait for the commit loop.
@@ -406,9 +406,9 @@ impl Sequencer {
         open.settle(Err(reason.into()));
     }
 
-    /// 503 once the shard may no longer answer.
-    pub(crate) fn check_serving(&self) -> Result<(), Status> {
-        self.inner.lock().refuse_when_lost()
+    /// Fails once the shard may no longer answer.
+    pub(crate) fn check_serving(&self) -> Result<(), ShardError> {
+        if self.inner.lock().lost.is_some() { Err(ShardError::NotOwner) } else { Ok(()) }
     }
 
     /// Whether no write is pending.
@@ -457,7 +457,7 @@ impl Inner {
         self.open.writes.push(write);
         self.open.slots.insert(slot);
         self.open.first.entry(table).or_insert(version);
-        self.open.events.push((table, Arc::new(Event { version, object, old: base, deleted })));
+        self.open.events.push((table, Arc::new(Event { version, slot, object, old: base, deleted })));
         let urgent = durability == Durability::Strict || version > self.clock.durable();
         self.open.urgent |= urgent;
         urgent

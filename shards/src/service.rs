@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use api::resource::ResourceId;
 use api::selector::Selector;
-use api::slot::{SLOTS, Slot};
+use api::slot::{Slot, SlotSet};
+use api::status::Reason;
 use api::{Object, Status, Value, Version};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -168,9 +169,20 @@ pub struct Answer {
     pub warnings: Vec<String>,
 }
 
+/// Which slots a list is about.
+#[derive(Clone, Debug)]
+pub enum ListSlots {
+    /// All that is asked for lies in this one; its owner answers.
+    One(Slot),
+    /// The shard must own exactly these, so that the parts of all shards together hold every slot once.
+    Exactly(Arc<SlotSet>),
+}
+
 /// One shard's part of a list.
 #[derive(Clone, Debug)]
 pub struct ListRequest {
+    /// Whose objects.
+    pub slots: ListSlots,
     /// Logical cluster.
     pub cluster: SmolStr,
     /// The kind.
@@ -203,6 +215,8 @@ pub struct ListPage {
 pub struct Event {
     /// The version of the change, deletions included.
     pub version: Version,
+    /// Where the object lives.
+    pub slot: Slot,
     /// The object after it; for a deletion its last state at `version` (see `Object::at_version`).
     pub object: Arc<Object>,
     /// The object before it; `None` for a creation.
@@ -212,12 +226,27 @@ pub struct Event {
 }
 
 /// Events in version order and the promise that nothing at or below `watermark` will follow.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Delivery {
     /// May be empty: then only the promise moved.
     pub events: Vec<Arc<Event>>,
     /// Not below the last event's version.
     pub watermark: Version,
+    /// The slots that the stream is about from `watermark` on, where that has changed. A slot that has gone will have no
+    /// more events here. One that has come has those behind `watermark`; what it had before is for
+    /// [`ShardService::history`] to tell.
+    pub slots: Option<Arc<SlotSet>>,
+}
+
+/// From where a resource is followed.
+#[derive(Clone, Debug)]
+pub struct SubscribeRequest {
+    /// Logical cluster.
+    pub cluster: SmolStr,
+    /// The kind.
+    pub resource: ResourceId,
+    /// Events behind this version; `None`: from the oldest retained.
+    pub from: Option<Version>,
 }
 
 /// A shard's stream of one resource. It ends when the subscriber was too slow or the shard goes: subscribe again from
@@ -226,8 +255,65 @@ pub struct Delivery {
 pub struct Subscription {
     /// The version behind which events follow: the one asked for or, without one, the shard's oldest retained.
     pub from: Version,
+    /// The slots that it is about: every event of theirs behind `from` is in it, whoever wrote it, and none of others.
+    pub slots: Arc<SlotSet>,
     /// Bounded.
     pub deliveries: mpsc::Receiver<Delivery>,
+}
+
+/// What has happened in some slots, for who followed them at a former owner.
+#[derive(Clone, Debug)]
+pub struct HistoryRequest {
+    /// Logical cluster.
+    pub cluster: SmolStr,
+    /// The kind.
+    pub resource: ResourceId,
+    /// Slots that the shard owns.
+    pub slots: Arc<SlotSet>,
+    /// Events behind this version.
+    pub from: Version,
+}
+
+/// Every event of the slots in `(from, to]`, in version order. Those behind `to` come in the shard's stream.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// The events.
+    pub events: Vec<Arc<Event>>,
+    /// Nothing at or below it will follow.
+    pub to: Version,
+}
+
+/// Why a shard did not answer, and so what may be assumed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ShardError {
+    /// It did: this is the answer.
+    #[error(transparent)]
+    Status(#[from] Status),
+    /// Surely not carried out: the shard does not own the slots, or not any more, or not yet. Look at the map again.
+    #[error("the shard does not own the slots that were asked for")]
+    NotOwner,
+    /// Surely not carried out: the request did not reach the shard.
+    #[error("the shard cannot be reached: {0}")]
+    Unreachable(String),
+    /// It may have been carried out: the connection ended before the answer came. Ask again under the same request id.
+    #[error("the connection to the shard was lost: {0}")]
+    Lost(String),
+}
+
+impl ShardError {
+    /// Whether the request was surely not carried out, and another shard, or the same one later, may be asked.
+    pub fn is_unexecuted(&self) -> bool {
+        matches!(self, Self::NotOwner | Self::Unreachable(_))
+    }
+
+    /// What a client is told when nobody could be asked again.
+    pub fn into_status(self) -> Status {
+        match self {
+            Self::Status(status) => status,
+            unexecuted if unexecuted.is_unexecuted() => Status::unavailable(unexecuted.to_string()).retry_after(1),
+            lost => Status::new(Reason::Timeout, format!("the outcome of the request is unknown: {lost}")),
+        }
+    }
 }
 
 /// What a gateway, or another shard, sees of a shard.
@@ -236,54 +322,25 @@ pub struct Subscription {
 /// the answer, not the write.
 pub trait ShardService: Send + Sync + 'static {
     /// One verb on one object of a slot that this shard owns.
-    fn execute(&self, request: Request) -> BoxFuture<'_, Result<Answer, Status>>;
+    fn execute(&self, request: Request) -> BoxFuture<'_, Result<Answer, ShardError>>;
 
     /// Reads the shard's clock: above every version that it has released.
-    fn clock(&self) -> Version;
+    fn clock(&self) -> BoxFuture<'_, Result<Version, ShardError>>;
 
     /// Raises the clock to `at`, waits until what the resource wrote up to there is durable, and reads at `at`.
     /// `at` too far in the future: [`Status::version_too_large`] after 3 s; out of the window: [`Status::expired`].
-    fn list(&self, request: ListRequest) -> BoxFuture<'_, Result<ListPage, Status>>;
+    fn list(&self, request: ListRequest) -> BoxFuture<'_, Result<ListPage, ShardError>>;
 
-    /// Subscribes to a resource from a version on (`None`: from the oldest retained). [`Status::expired`] where that is
-    /// no longer retained.
-    fn subscribe(&self, cluster: &str, resource: ResourceId, from: Option<Version>) -> Result<Subscription, Status>;
+    /// Subscribes to a resource from a version on. [`Status::expired`] where that is no longer retained.
+    fn subscribe(&self, request: SubscribeRequest) -> BoxFuture<'_, Result<Subscription, ShardError>>;
+
+    /// What has happened in some of the shard's slots. [`Status::expired`] where that is no longer retained, and
+    /// [`ShardError::NotOwner`] where one of the slots is not the shard's.
+    fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<History, ShardError>>;
 
     /// Shows the shard a version that another one has released: raises its clock to it, and makes every subscription of
-    /// the resource carry a watermark that is at least `version`, as soon as that is true.
+    /// the resource carry a watermark that is at least `version`, as soon as that is true. Nobody waits for it.
     fn advance(&self, cluster: &str, resource: ResourceId, version: Version);
-}
-
-/// Which shard owns which slot.
-#[derive(Clone)]
-pub struct Topology {
-    shards: Vec<Arc<dyn ShardService>>,
-    owners: Arc<[u16]>,
-}
-
-impl Topology {
-    /// Shards numbered in that order; slot `s` is owned by `owner_of(s, shards)`.
-    pub fn new(shards: Vec<Arc<dyn ShardService>>) -> Self {
-        let owners = (0..SLOTS).map(|slot| owner_of(Slot(slot), shards.len())).collect();
-        Self { shards, owners }
-    }
-
-    /// The shard that owns a slot.
-    pub fn owner(&self, slot: Slot) -> &Arc<dyn ShardService> {
-        &self.shards[usize::from(self.owners[usize::from(slot.0)])]
-    }
-
-    /// Every shard.
-    pub fn shards(&self) -> &[Arc<dyn ShardService>] {
-        &self.shards
-    }
-}
-
-/// Rendezvous hashing of slots over `shards` shards (DESIGN D6: what membership gives each).
-pub fn owner_of(slot: Slot, shards: usize) -> u16 {
-    let members: Vec<String> = (0..shards).map(|ordinal| ordinal.to_string()).collect();
-    let owner = api::slot::rendezvous(u64::from(slot.0), &members).expect("a cluster has at least one shard");
-    owner.parse().expect("printed just above")
 }
 
 /// How long a read waits for a version that is not released yet (DESIGN D4).

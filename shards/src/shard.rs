@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use api::ambient::Ambient;
 use api::resource::{Registry, Resource, ResourceId, Spread};
-use api::slot::{SLOTS, Slot};
+use api::slot::{SLOTS, Slot, SlotSet};
 use api::{Object, Status, Version};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use ipnet::Ipv4Net;
 use parking_lot::{Mutex, RwLock};
 use smol_str::SmolStr;
@@ -27,8 +27,12 @@ use crate::keys;
 use crate::metrics::{Metrics, ShardMetrics};
 use crate::recent::Recent;
 use crate::sequencer::{Sequencer, TableId};
-use crate::service::{Answer, ListPage, ListRequest, Request, ShardService, Subscription, Topology, Verb};
+use crate::service::{
+    Answer, History, HistoryRequest, ListPage, ListRequest, Request, ShardError, ShardService, SubscribeRequest,
+    Subscription, Verb,
+};
 use crate::table::{Retention, Table};
+use crate::topology::Topology;
 use crate::{verbs, watch as watching};
 
 /// Pairs that one page of the first scan holds.
@@ -123,8 +127,7 @@ pub enum OpenError {
 
 /// See the module. Handed around as `Arc<Shard>`; [`Shard::run`] must run for anything to be written.
 pub struct Shard {
-    pub(crate) ordinal: u16,
-    owned: Box<[bool]>,
+    owned: Arc<SlotSet>,
     clusters: Vec<SmolStr>,
     pub(crate) ambient: Ambient,
     pub(crate) registry: Arc<Registry>,
@@ -149,8 +152,7 @@ impl Shard {
         let ceiling = clock.next_ceiling();
         claim.store_ceiling(&store, &ambient, ceiling).await?;
         clock.stored(ceiling);
-        let mut owned = vec![false; usize::from(SLOTS)].into_boxed_slice();
-        slots.iter().for_each(|slot| owned[usize::from(slot.0)] = true);
+        let owned: Arc<SlotSet> = Arc::new(slots.iter().copied().collect());
         let tables = new_tables(&registry, &clusters, &options, clock.last());
         for (at, cluster) in clusters.iter().enumerate() {
             let mine = &tables[at * registry.iter().count()..];
@@ -167,7 +169,6 @@ impl Shard {
             metrics,
         };
         Ok(Arc::new_cyclic(|this| Self {
-            ordinal,
             owned,
             followed: Followed::new(&registry, clusters.len(), ambient.clock.clone()),
             clusters,
@@ -244,15 +245,17 @@ impl Shard {
 
     /// Whether this shard writes that slot.
     pub(crate) fn owns(&self, slot: Slot) -> bool {
-        self.owned[usize::from(slot.0)]
+        self.owned.contains(slot)
     }
 
-    /// 503 for a slot of somebody else.
-    pub(crate) fn check_owned(&self, slot: Slot) -> Result<(), Status> {
-        if self.owns(slot) {
-            return Ok(());
-        }
-        Err(Status::unavailable(format!("slot {} is not owned by shard {}", slot.0, self.ordinal)))
+    /// The slots that this shard writes.
+    pub(crate) fn owned(&self) -> Arc<SlotSet> {
+        self.owned.clone()
+    }
+
+    /// Sends requests for a slot of somebody else away.
+    pub(crate) fn check_owned(&self, slot: Slot) -> Result<(), ShardError> {
+        if self.owns(slot) { Ok(()) } else { Err(ShardError::NotOwner) }
     }
 
     pub(crate) fn recent(&self) -> &Recent {
@@ -261,7 +264,7 @@ impl Shard {
 }
 
 impl ShardService for Shard {
-    fn execute(&self, request: Request) -> BoxFuture<'_, Result<Answer, Status>> {
+    fn execute(&self, request: Request) -> BoxFuture<'_, Result<Answer, ShardError>> {
         if matches!(request.verb, Verb::Get { .. }) {
             return async move { verbs::get::execute(self, &request).await }.boxed();
         }
@@ -274,19 +277,23 @@ impl ShardService for Shard {
             // The runtime is ending under it: whether the write happens is for the next start to say.
             false => Status::unavailable("the shard is shutting down"),
         };
-        task.map(move |joined| joined.unwrap_or_else(|error| Err(ended(error)))).boxed()
+        task.map(move |joined| joined.unwrap_or_else(|error| Err(ended(error).into()))).boxed()
     }
 
-    fn clock(&self) -> Version {
-        self.sequencer.clock()
+    fn clock(&self) -> BoxFuture<'_, Result<Version, ShardError>> {
+        ready(self.sequencer.check_serving().map(|()| self.sequencer.clock())).boxed()
     }
 
-    fn list(&self, request: ListRequest) -> BoxFuture<'_, Result<ListPage, Status>> {
+    fn list(&self, request: ListRequest) -> BoxFuture<'_, Result<ListPage, ShardError>> {
         verbs::list::list(self, request).boxed()
     }
 
-    fn subscribe(&self, cluster: &str, resource: ResourceId, from: Option<Version>) -> Result<Subscription, Status> {
-        watching::subscribe(self, cluster, resource, from)
+    fn subscribe(&self, request: SubscribeRequest) -> BoxFuture<'_, Result<Subscription, ShardError>> {
+        ready(watching::subscribe(self, &request)).boxed()
+    }
+
+    fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<History, ShardError>> {
+        ready(watching::history(self, &request)).boxed()
     }
 
     fn advance(&self, cluster: &str, resource: ResourceId, version: Version) {
@@ -325,14 +332,14 @@ fn new_tables(registry: &Registry, clusters: &[SmolStr], options: &ShardOptions,
 async fn load(
     store: &SharedStore,
     cluster: &str,
-    owned: &[bool],
+    owned: &SlotSet,
     registry: &Registry,
     tables: &[Table],
 ) -> Result<(), OpenError> {
-    let next_owned = |from: usize| (from..owned.len()).find(|slot| owned[*slot]);
+    let next_owned = |from: u16| (from..SLOTS).find(|slot| owned.contains(Slot(*slot)));
     let end = keys::cluster_end(cluster);
     let Some(first) = next_owned(0) else { return Ok(()) };
-    let mut from = Bound::Included(keys::slot_start(cluster, first as u16));
+    let mut from = Bound::Included(keys::slot_start(cluster, first));
     loop {
         let page = store.scan(from, end.clone(), SCAN).await?;
         let mut last = None;
@@ -340,7 +347,7 @@ async fn load(
             let (slot, id_name) = keys::parse_object(cluster, key)
                 .ok_or_else(|| OpenError::Damaged(format!("unknown key {}", keys::printable(key))))?;
             last = Some((key.clone(), slot));
-            if !owned.get(usize::from(slot.0)).is_some_and(|owned| *owned) {
+            if !owned.contains(slot) {
                 continue;
             }
             let Some(resource) = registry.named(id_name) else {
@@ -351,8 +358,8 @@ async fn load(
             tables[usize::from(resource.id.0)].load(Arc::new(object));
         }
         from = match last {
-            Some((key, slot)) if page.more => match next_owned(usize::from(slot.0)) {
-                Some(next) if next > usize::from(slot.0) => Bound::Included(keys::slot_start(cluster, next as u16)),
+            Some((key, slot)) if page.more => match next_owned(slot.0) {
+                Some(next) if next > slot.0 => Bound::Included(keys::slot_start(cluster, next)),
                 Some(_) => Bound::Excluded(key),
                 None => return Ok(()),
             },

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use api::resource::Resource;
 use api::selector::{Selectable, Selector};
+use api::slot::SlotSet;
 use api::{Object, Status, Version};
 use parking_lot::RwLock;
 use smol_str::SmolStr;
 use tokio::sync::mpsc;
 
-use crate::service::{Delivery, Event, ListPage, Subscription};
+use crate::service::{Delivery, Event, History, ListPage, Subscription};
 
 /// Namespace (empty for cluster-scoped kinds) and name.
 pub(crate) type Key = (SmolStr, SmolStr);
@@ -130,8 +131,13 @@ impl Table {
         self.inner.write().trim(self.retention, now);
     }
 
-    /// Follows from a version on. `released`: nothing at or below it is still to come.
-    pub(crate) fn subscribe(&self, from: Option<Version>, released: Version) -> Result<Subscription, Status> {
+    /// Follows `slots` from a version on. `released`: nothing at or below it is still to come.
+    pub(crate) fn subscribe(
+        &self,
+        from: Option<Version>,
+        released: Version,
+        slots: Arc<SlotSet>,
+    ) -> Result<Subscription, Status> {
         let mut inner = self.inner.write();
         let from = from.unwrap_or(inner.floor);
         if from < inner.floor {
@@ -142,11 +148,23 @@ impl Table {
         let last = inner.ring.back().map_or(Version::ZERO, |event| event.version);
         let watermark = released.max(last).max(from);
         let (sender, deliveries) = mpsc::channel(QUEUE);
-        let first = Delivery { events, watermark };
+        let first = Delivery { events, watermark, slots: None };
         sender.try_send(first).expect("an empty queue takes one delivery");
         inner.subscribers.retain(|subscriber| !subscriber.deliveries.is_closed());
         inner.subscribers.push(Subscriber { deliveries: sender, watermark });
-        Ok(Subscription { from, deliveries })
+        Ok(Subscription { from, slots, deliveries })
+    }
+
+    /// What happened in some slots behind a version. `released`: nothing at or below it is still to come.
+    pub(crate) fn history(&self, slots: &SlotSet, from: Version, released: Version) -> Result<History, Status> {
+        let inner = self.inner.read();
+        if from < inner.floor {
+            return Err(too_old(from, inner.floor));
+        }
+        let start = inner.ring.partition_point(|event| event.version <= from);
+        let events = inner.ring.range(start..).filter(|event| slots.contains(event.slot)).cloned().collect();
+        let last = inner.ring.back().map_or(Version::ZERO, |event| event.version);
+        Ok(History { events, to: released.max(last).max(from) })
     }
 
     /// The state at `at`: the present one, undone by the events since. Long lists are read in pieces, all of that one
@@ -351,7 +369,7 @@ impl Inner {
             let seen = events.partition_point(|event| event.version <= subscriber.watermark);
             let watermark = watermark.max(subscriber.watermark);
             subscriber.watermark = watermark;
-            let delivery = Delivery { events: events[seen..].to_vec(), watermark };
+            let delivery = Delivery { events: events[seen..].to_vec(), watermark, slots: None };
             subscriber.deliveries.try_send(delivery).is_ok()
         });
     }

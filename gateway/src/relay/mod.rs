@@ -24,9 +24,11 @@ use std::time::Duration;
 use api::ambient::Ambient;
 use api::version::EPOCH_UNIX_MICROS;
 use api::{Resource, ResourceId, Status, Version};
+use futures_util::future::join_all;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use shards::service::{Delivery, ShardService, Topology, VERSION_WAIT};
+use shards::Topology;
+use shards::service::{Delivery, ShardService, VERSION_WAIT};
 use smol_str::SmolStr;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -175,7 +177,8 @@ impl Relay {
         limits: &RelayLimits,
         stop: CancellationToken,
     ) -> Arc<Self> {
-        let shards = topology.shards().to_vec();
+        let map = topology.current();
+        let shards: Vec<_> = map.members().iter().map(|member| member.service.clone()).collect();
         let count = shards.len();
         let lanes = if count == 1 { 1 } else { count + 1 };
         let state = State {
@@ -269,7 +272,7 @@ impl Relay {
         let state = &mut *guard;
         let merges = state.merges();
         let mut events_came = false;
-        for Delivery { events, watermark } in deliveries.drain(..) {
+        for Delivery { events, watermark, .. } in deliveries.drain(..) {
             events_came |= !events.is_empty();
             for event in events {
                 let relayed = Arc::new(Relayed::new(event));
@@ -361,7 +364,8 @@ impl Relay {
                 watched
             };
             if watched {
-                let now = self.shards.iter().map(|shard| shard.clock()).max().unwrap_or_default();
+                let clocks = join_all(self.shards.iter().map(|shard| shard.clock())).await;
+                let now = clocks.into_iter().flatten().max().unwrap_or_default();
                 for shard in &self.shards {
                     shard.advance(&self.cluster, self.resource.id, now);
                 }

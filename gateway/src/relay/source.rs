@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::Version;
 use api::status::Reason;
-use shards::service::Subscription;
+use shards::service::{ShardError, SubscribeRequest, Subscription};
 
 use super::Relay;
 use super::form::Relayed;
@@ -68,17 +68,20 @@ pub(super) async fn follow(relay: Arc<Relay>, shard: usize) {
     let mut pause = PAUSE.0;
     let mut resume = None;
     while !relay.stop.is_cancelled() {
-        match relay.shards[shard].subscribe(&relay.cluster, relay.resource.id, resume) {
+        let request = SubscribeRequest { cluster: relay.cluster.clone(), resource: relay.resource.id, from: resume };
+        match relay.shards[shard].subscribe(request).await {
             Ok(subscription) => {
                 if pump(&relay, shard, subscription, &mut resume).await {
                     pause = PAUSE.0;
                 }
             }
-            Err(status) if resume.is_some() && matches!(status.reason(), Reason::Expired | Reason::Gone) => {
+            Err(ShardError::Status(status))
+                if resume.is_some() && matches!(status.reason(), Reason::Expired | Reason::Gone) =>
+            {
                 resume = None;
                 continue;
             }
-            Err(status) => tracing::debug!(shard, resource = relay.resource.id_name, %status, "cannot subscribe yet"),
+            Err(error) => tracing::debug!(shard, resource = relay.resource.id_name, %error, "cannot subscribe yet"),
         }
         tokio::select! {
             () = relay.stop.cancelled() => return,

@@ -7,8 +7,10 @@ use api::{Status, Version};
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
+use shards::service::ShardError;
 
 use super::Call;
+
 use crate::list::{self, At, ListOptions, Scope, parse_version};
 use crate::media::Target;
 use crate::query::Query;
@@ -101,8 +103,9 @@ pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
         // Thousands of watches that began together should not get their bookmarks together.
         bookmark_every: options.bookmarks.then(|| limits.bookmark.mul_f64(0.75 + spread / 2.0)),
     };
-    let mut response =
-        Response::new(body.into_body(call.gateway.clone(), crate::resource_labels(&call.resource, call.served)));
+    let mut response = Response::new(
+        body.into_body(call.gateway.clone(), crate::resource_labels(&scope.cluster, &call.resource, call.served)),
+    );
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert("cache-control", HeaderValue::from_static("no-cache, private"));
     Ok(response)
@@ -122,11 +125,12 @@ async fn begin(
             Ok((*version, Vec::new()))
         }
         Start::Now => {
+            let map = topology.current();
             let now = match reach {
-                Reach::Shard(shard) => topology.shards()[shard].clock(),
-                Reach::Everywhere => list::newest(topology.shards()),
+                Reach::Shard(shard) => map.members()[shard].service.clock().await,
+                Reach::Everywhere => list::newest(&map).await,
             };
-            Ok((now, Vec::new()))
+            Ok((now.map_err(ShardError::into_status)?, Vec::new()))
         }
         Start::Existing(at) => {
             let options = ListOptions { at: at.clone(), limit: usize::MAX, after: None };

@@ -136,8 +136,7 @@ const PEER_WAIT: Duration = Duration::from_secs(10);
 pub(crate) async fn ask_peer(call: Call<'_>, resource: &Resource, request: Request) -> Result<Outcome, Status> {
     let slot = resource.slot(&request.cluster, &request.namespace, &request.name);
     let topology = call.shard.topology()?;
-    let owner = topology.owner(slot);
-    match tokio::time::timeout(PEER_WAIT, owner.execute(request)).await {
+    match tokio::time::timeout(PEER_WAIT, topology.execute(slot, request)).await {
         Ok(answer) => answer.map(|answer| answer.outcome),
         Err(_) => Err(Status::new(api::status::Reason::Timeout, "another shard did not answer in time").retry_after(1)),
     }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::faulty::FaultyStore;
 use crate::bootstrap::Bootstrap;
 use crate::service::*;
+use crate::topology::{Topology, owner_of};
 use crate::{Shard, ShardConfig, ShardMetrics, ShardOptions};
 
 /// Time that follows tokio's, so that a paused test is fast and repeatable.
@@ -89,7 +90,9 @@ impl Cluster {
 
     /// The same over a store that may hold something, as it is.
     pub(super) async fn bare(count: usize, store: FaultyStore, options: ShardOptions) -> Self {
-        Self::with(count, store, options, ambient(7)).await
+        // Nobody draws the same ids after a crash as before it.
+        let seed = 7 + ((store.commits() as u64) << 32);
+        Self::with(count, store, options, ambient(seed)).await
     }
 
     async fn with(count: usize, store: FaultyStore, options: ShardOptions, ambient: Ambient) -> Self {
@@ -101,7 +104,7 @@ impl Cluster {
             shards.push(Shard::open(config).await.expect("the store is fine"));
         }
         let services = shards.iter().map(|shard| shard.clone() as Arc<dyn ShardService>).collect();
-        let topology = Topology::new(services);
+        let topology = Topology::fixed(services);
         let stop = CancellationToken::new();
         let mut running = Vec::new();
         for shard in &shards {
@@ -170,7 +173,7 @@ impl Cluster {
     pub(super) async fn send(&self, request: Request) -> Result<Answer, Status> {
         let resource = self.registry.get(request.resource);
         let slot = resource.slot(&request.cluster, &request.namespace, &request.name);
-        self.topology.owner(slot).execute(request).await
+        self.topology.execute(slot, request).await
     }
 
     pub(super) async fn create(&self, id_name: &str, body: &Value) -> Result<Arc<Object>, Status> {
@@ -216,21 +219,26 @@ impl Cluster {
 
     /// Every object of a namespace (empty: of all), over all shards, in order.
     pub(super) async fn list(&self, id_name: &str, namespace: &str) -> Vec<Arc<Object>> {
-        let at = self.topology.shards().iter().map(|shard| shard.clock()).max();
+        let (map, mut at) = (self.topology.current(), None);
+        for member in map.members() {
+            at = at.max(Some(clock(&member.service).await));
+        }
         let mut all = Vec::new();
-        for shard in self.topology.shards() {
-            let mut request = self.list_request(id_name, namespace);
-            request.at = at;
-            all.extend(shard.list(request).await.expect("everybody is there").objects);
+        for member in map.members() {
+            let slots = ListSlots::Exactly(member.slots.clone());
+            let request = ListRequest { slots, at, ..self.list_request(id_name, namespace) };
+            all.extend(member.service.list(request).await.expect("everybody is there").objects);
         }
         all.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         all
     }
 
     pub(super) fn list_request(&self, id_name: &str, namespace: &str) -> ListRequest {
+        let resource = self.resource(id_name);
         ListRequest {
+            slots: ListSlots::One(resource.list_slot("default", namespace).unwrap_or(Slot(0))),
             cluster: "default".into(),
-            resource: self.resource(id_name).id,
+            resource: resource.id,
             namespace: namespace.into(),
             selector: Arc::new(Selector::default()),
             at: None,
@@ -240,10 +248,25 @@ impl Cluster {
     }
 
     /// The shard that owns a namespace's objects.
-    pub(super) fn shard_of(&self, id_name: &str, namespace: &str) -> &Arc<dyn ShardService> {
+    pub(super) fn shard_of(&self, id_name: &str, namespace: &str) -> Arc<dyn ShardService> {
         let slot = self.resource(id_name).list_slot("default", namespace).expect("one slot holds them");
-        self.topology.owner(slot)
+        self.topology.current().owner(slot).expect("every slot has an owner").service.clone()
     }
+
+    /// A shard's stream of a resource.
+    pub(super) async fn subscribe(
+        &self,
+        shard: &Arc<dyn ShardService>,
+        id_name: &str,
+        from: Option<Version>,
+    ) -> Result<Subscription, Status> {
+        let request = SubscribeRequest { cluster: "default".into(), resource: self.resource(id_name).id, from };
+        shard.subscribe(request).await.map_err(ShardError::into_status)
+    }
+}
+
+pub(super) async fn clock(shard: &Arc<dyn ShardService>) -> Version {
+    shard.clock().await.expect("it serves")
 }
 
 pub(super) fn config(
@@ -283,8 +306,8 @@ fn name_of(body: &Value) -> (String, String) {
     (text("namespace"), text("name"))
 }
 
-pub(super) fn object(answer: Result<Answer, Status>) -> Result<Arc<Object>, Status> {
-    match answer?.outcome {
+pub(super) fn object<E: Into<ShardError>>(answer: Result<Answer, E>) -> Result<Arc<Object>, Status> {
+    match answer.map_err(|error| error.into().into_status())?.outcome {
         Outcome::Object(object) => Ok(object),
         Outcome::Document(document) => panic!("an object was expected, not {document}"),
     }

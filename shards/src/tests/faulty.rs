@@ -70,7 +70,7 @@ impl FaultyStore {
             .iter()
             .filter_map(|write| match write {
                 Write::Put(key, value) => Some((key.clone(), value.clone())),
-                Write::Delete(_) => None,
+                Write::Delete(_) | Write::DeleteRange(..) => None,
             })
             .collect();
         self.inner.commit(batch).await?;

@@ -50,7 +50,7 @@ async fn versions_of_the_future_are_waited_for_and_of_the_past_expire() {
     let soon = Version::new(made.version.micros() + 2_000_000, 0);
     assert_eq!(shard.list(at(soon)).await.unwrap().objects.len(), 1);
     let later = Version::new(made.version.micros() + 60_000_000, 0);
-    let status = shard.list(at(later)).await.unwrap_err();
+    let status = shard.list(at(later)).await.unwrap_err().into_status();
     assert_eq!((status.code(), status.causes()[0].reason), (504, "ResourceVersionTooLarge"));
     let mut get = cluster.request("configmaps", "default", "a", Verb::Get { version: Some(later) });
     assert_eq!(cluster.send(get.clone()).await.unwrap_err().code(), 504);
@@ -60,7 +60,7 @@ async fn versions_of_the_future_are_waited_for_and_of_the_past_expire() {
     tokio::time::sleep(Duration::from_secs(301)).await;
     cluster.update("configmaps", &map("a", "2")).await.unwrap();
     tokio::time::sleep(Duration::from_secs(310)).await;
-    assert_eq!(shard.list(at(made.version)).await.unwrap_err().code(), 410);
+    assert_eq!(shard.list(at(made.version)).await.unwrap_err().into_status().code(), 410);
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,7 +74,7 @@ async fn the_ring_ends_by_bytes_too() {
     }
     let shard = cluster.shard_of("configmaps", "default");
     let request = ListRequest { at: Some(first.version), ..cluster.list_request("configmaps", "default") };
-    assert_eq!(shard.list(request).await.unwrap_err().code(), 410);
+    assert_eq!(shard.list(request).await.unwrap_err().into_status().code(), 410);
     cluster.shards[0].tables.iter().for_each(crate::table::Table::consistency_check);
 }
 
@@ -87,10 +87,12 @@ async fn selectors_choose_by_label_field_and_name() {
         cluster.create("configmaps", &body).await.unwrap();
     }
     let shard = cluster.shard_of("configmaps", "default");
+    let shard = &shard;
     let names = |labels: &str, fields: &str| {
         let selector = api::selector::Selector {
             labels: api::selector::LabelSelector::parse(labels).unwrap(),
             fields: api::selector::FieldSelector::parse(fields, cluster.resource("configmaps")).unwrap(),
+            ..Default::default()
         };
         let selector = std::sync::Arc::new(selector);
         let request = ListRequest { selector, ..cluster.list_request("configmaps", "default") };
@@ -112,7 +114,7 @@ async fn long_lists_are_read_in_pieces_of_one_state() {
         let lease = json!({"metadata": {"name": format!("n{at:05}"), "namespace": "kube-node-lease"}});
         cluster.create("leases.coordination.k8s.io", &lease).await.unwrap();
     }
-    let shard = &cluster.topology.shards()[0];
+    let shard = cluster.topology.current().members()[0].service.clone();
     let request = cluster.list_request("leases.coordination.k8s.io", "kube-node-lease");
     let before = shard.list(request.clone()).await.unwrap();
     assert_eq!(before.objects.len(), 5_000);

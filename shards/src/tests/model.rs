@@ -92,14 +92,13 @@ async fn run(seed: u64) {
 
 /// Collects a state from a list and the events after it, until the last object of the test is there.
 async fn follow(cluster: Arc<Cluster>) -> BTreeMap<String, Version> {
-    let shard = cluster.shard_of("configmaps", "default").clone();
-    let resource = cluster.resource("configmaps").id;
+    let shard = cluster.shard_of("configmaps", "default");
     // Somewhere in the middle.
     tokio::time::sleep(Duration::from_millis(15)).await;
     let page = shard.list(cluster.list_request("configmaps", "default")).await.unwrap();
     let mut state: BTreeMap<String, Version> =
         page.objects.iter().map(|object| (object.name.to_string(), object.version)).collect();
-    let mut stream = shard.subscribe("default", resource, Some(page.version)).unwrap();
+    let mut stream = cluster.subscribe(&shard, "configmaps", Some(page.version)).await.unwrap();
     let mut last = page.version;
     let mut watermark = page.version;
     while !state.contains_key(END) {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::cluster::*;
 use super::faulty::{Fault, FaultyStore};
 use crate::service::*;
+use crate::topology::Topology;
 use crate::{Health, OpenError, Shard, ShardOptions};
 
 fn map(name: &str, value: &str) -> api::Value {
@@ -26,7 +27,7 @@ async fn the_second_owner_fences_the_first() {
     let slots = (0..SLOTS).map(Slot).collect();
     let config = config(9, slots, &cluster.store, &cluster.registry, &cluster.ambient, &ShardOptions::default());
     let second = Shard::open(config).await.unwrap();
-    second.connect(Topology::new(vec![second.clone() as Arc<dyn ShardService>]));
+    second.connect(Topology::fixed(vec![second.clone() as Arc<dyn ShardService>]));
     let stop = CancellationToken::new();
     let running = tokio::spawn({
         let (second, stop) = (second.clone(), stop.clone());
@@ -95,18 +96,18 @@ async fn a_crash_loses_of_relaxed_writes_what_a_flush_holds_at_most() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_embedded_store_keeps_it_all() {
     let directory = tempfile::tempdir().unwrap();
-    let open = || {
+    let open = |seed| {
         let path = directory.path().to_owned();
         async move {
             let store = tokio::task::spawn_blocking(move || store::Embedded::open(&path)).await.unwrap().unwrap();
             let registry = Arc::new(api::builtin::registry(&Default::default()));
-            let ambient = ambient(3);
+            let ambient = ambient(seed);
             let options = ShardOptions::default();
             let slots = (0..SLOTS).map(Slot).collect();
             let config = config(0, slots, &FaultyStore::default(), &registry, &ambient, &options);
             let config = crate::ShardConfig { store: Arc::new(store), ..config };
             let shard = Shard::open(config).await.unwrap();
-            let topology = Topology::new(vec![shard.clone() as Arc<dyn ShardService>]);
+            let topology = Topology::fixed(vec![shard.clone() as Arc<dyn ShardService>]);
             shard.connect(topology.clone());
             let stop = CancellationToken::new();
             let running = tokio::spawn({
@@ -117,12 +118,12 @@ async fn the_embedded_store_keeps_it_all() {
             (shard, stop, running)
         }
     };
-    let (shard, stop, running) = open().await;
+    let (shard, stop, running) = open(3).await;
     let before: Vec<_> = shard.tables.iter().map(crate::table::Table::snapshot).collect();
     stop.cancel();
     running.await.unwrap();
     drop(shard);
-    let (shard, stop, running) = open().await;
+    let (shard, stop, running) = open(4).await;
     let after: Vec<_> = shard.tables.iter().map(crate::table::Table::snapshot).collect();
     assert_eq!(before, after, "a second start makes nothing that is there already");
     stop.cancel();

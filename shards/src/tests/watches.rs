@@ -16,10 +16,9 @@ fn map(name: &str, value: &str) -> api::Value {
 async fn events_follow_a_version_and_carry_what_was_before() {
     let cluster = Cluster::start(1).await;
     let first = cluster.create("configmaps", &map("a", "1")).await.unwrap();
-    let shard = cluster.shard_of("configmaps", "default").clone();
-    let resource = cluster.resource("configmaps").id;
+    let shard = cluster.shard_of("configmaps", "default");
     let second = cluster.update("configmaps", &map("a", "2")).await.unwrap();
-    let mut stream = shard.subscribe("default", resource, Some(first.version)).unwrap();
+    let mut stream = cluster.subscribe(&shard, "configmaps", Some(first.version)).await.unwrap();
     let backlog = stream.deliveries.recv().await.unwrap();
     assert_eq!(backlog.events.len(), 1);
     assert_eq!(backlog.events[0].old.as_ref().unwrap().version, first.version);
@@ -32,7 +31,7 @@ async fn events_follow_a_version_and_carry_what_was_before() {
     assert_eq!(event.object.document()["metadata"]["resourceVersion"], event.version.to_string());
     assert_eq!(event.object.document()["data"]["v"], "2", "a deletion shows the last state");
     assert_eq!(event.old.as_ref().unwrap().version, second.version);
-    let status = shard.subscribe("default", resource, Some(Version(1))).unwrap_err();
+    let status = cluster.subscribe(&shard, "configmaps", Some(Version(1))).await.unwrap_err();
     assert_eq!(status.code(), 410);
 }
 
@@ -40,28 +39,28 @@ async fn events_follow_a_version_and_carry_what_was_before() {
 async fn a_promise_is_asked_for_and_kept() {
     let cluster = Cluster::start(2).await;
     let resource = cluster.resource("configmaps").id;
-    let shard = cluster.shard_of("configmaps", "default").clone();
-    let mut stream = shard.subscribe("default", resource, None).unwrap();
+    let shard = cluster.shard_of("configmaps", "default");
+    let mut stream = cluster.subscribe(&shard, "configmaps", None).await.unwrap();
     stream.deliveries.recv().await.unwrap();
-    let wanted = Version::new(shard.clock().micros() + 2_500_000, 9);
+    let wanted = Version::new(clock(&shard).await.micros() + 2_500_000, 9);
     shard.advance("default", resource, wanted);
     let promise = tokio::time::timeout(Duration::from_secs(1), stream.deliveries.recv()).await.unwrap().unwrap();
     assert!(promise.events.is_empty() && promise.watermark >= wanted);
     let made = cluster.create("configmaps", &map("late", "1")).await.unwrap();
     assert!(made.version > promise.watermark, "nothing comes below a promise");
-    let absurd = Version::new(shard.clock().micros() + 3_600_000_000, 0);
+    let absurd = Version::new(clock(&shard).await.micros() + 3_600_000_000, 0);
     shard.advance("default", resource, absurd);
-    assert!(shard.clock() < absurd, "nobody's mistake moves the clock by an hour");
+    assert!(clock(&shard).await < absurd, "nobody's mistake moves the clock by an hour");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_promise_outlives_the_shard() {
     let cluster = Cluster::start(1).await;
     let resource = cluster.resource("configmaps").id;
-    let shard = cluster.shard_of("configmaps", "default").clone();
-    let mut stream = shard.subscribe("default", resource, None).unwrap();
+    let shard = cluster.shard_of("configmaps", "default");
+    let mut stream = cluster.subscribe(&shard, "configmaps", None).await.unwrap();
     stream.deliveries.recv().await.unwrap();
-    let wanted = Version::new(shard.clock().micros() + 2_900_000, 9);
+    let wanted = Version::new(clock(&shard).await.micros() + 2_900_000, 9);
     shard.advance("default", resource, wanted);
     let promise = stream.deliveries.recv().await.unwrap();
     assert!(promise.watermark >= wanted);
@@ -73,10 +72,9 @@ async fn a_promise_outlives_the_shard() {
 #[tokio::test(start_paused = true)]
 async fn who_does_not_read_is_let_go_and_slows_nobody() {
     let cluster = Cluster::start(1).await;
-    let resource = cluster.resource("configmaps").id;
-    let shard = cluster.shard_of("configmaps", "default").clone();
-    let mut slow = shard.subscribe("default", resource, None).unwrap();
-    let mut quick = shard.subscribe("default", resource, None).unwrap();
+    let shard = cluster.shard_of("configmaps", "default");
+    let mut slow = cluster.subscribe(&shard, "configmaps", None).await.unwrap();
+    let mut quick = cluster.subscribe(&shard, "configmaps", None).await.unwrap();
     cluster.create("configmaps", &map("a", "0")).await.unwrap();
     let mut seen = 0;
     for at in 0..1500 {
@@ -100,9 +98,8 @@ async fn relaxed_writes_are_announced_when_they_are_durable() {
     let leases = "leases.coordination.k8s.io";
     let lease = json!({"metadata": {"name": "n", "namespace": "kube-node-lease"}, "spec": {"holderIdentity": "n"}});
     let made = cluster.create(leases, &lease).await.unwrap();
-    let shard = cluster.topology.shards()[0].clone();
-    let resource = cluster.resource(leases).id;
-    let mut stream = shard.subscribe("default", resource, None).unwrap();
+    let shard = cluster.topology.current().members()[0].service.clone();
+    let mut stream = cluster.subscribe(&shard, leases, None).await.unwrap();
     let before = stream.deliveries.recv().await.unwrap();
     let known: usize = before.events.len();
     let started = tokio::time::Instant::now();

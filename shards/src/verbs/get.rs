@@ -6,20 +6,20 @@ use api::resource::Durability;
 use api::{Object, Status, Version};
 
 use super::{Call, list, object_answer};
-use crate::service::{Answer, Request, Verb};
+use crate::service::{Answer, Request, ShardError, Verb};
 use crate::shard::Shard;
 use crate::subresources;
 
 /// A request that reads. See [`crate::service::ShardService::execute`].
-pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, Status> {
+pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, ShardError> {
     shard.sequencer.check_serving()?;
     let call = Call::new(shard, request)?;
     shard.check_owned(call.slot)?;
-    let Verb::Get { version } = request.verb else { return Err(call.method_not_allowed()) };
+    let Verb::Get { version } = request.verb else { return Err(call.method_not_allowed().into()) };
     match &*request.subresource {
-        "" | "status" => get(call, version).await,
-        "scale" => subresources::scale::read(call),
-        _ => Err(call.method_not_allowed()),
+        "" | "status" => Ok(get(call, version).await?),
+        "scale" => Ok(subresources::scale::read(call)?),
+        _ => Err(call.method_not_allowed().into()),
     }
 }
 

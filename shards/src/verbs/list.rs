@@ -4,7 +4,7 @@ use api::resource::Spread;
 use api::{Status, Version};
 
 use crate::sequencer::TableId;
-use crate::service::{ListPage, ListRequest, VERSION_WAIT};
+use crate::service::{ListPage, ListRequest, ListSlots, ShardError, VERSION_WAIT};
 use crate::shard::Shard;
 use crate::table::ListRead;
 use crate::watch::{MAX_AHEAD_MICROS, is_too_far};
@@ -13,8 +13,9 @@ use crate::watch::{MAX_AHEAD_MICROS, is_too_far};
 const AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// See [`crate::service::ShardService::list`].
-pub(crate) async fn list(shard: &Shard, request: ListRequest) -> Result<ListPage, Status> {
+pub(crate) async fn list(shard: &Shard, request: ListRequest) -> Result<ListPage, ShardError> {
     shard.sequencer.check_serving()?;
+    check_slots(shard, &request.slots)?;
     let table = shard.table_id(&request.cluster, request.resource)?;
     let at = match request.at {
         Some(at) => {
@@ -23,13 +24,26 @@ pub(crate) async fn list(shard: &Shard, request: ListRequest) -> Result<ListPage
         }
         None => latest(shard, table).await?,
     };
-    shard.table(table).list(&ListRead {
+    let page = shard.table(table).list(&ListRead {
         at,
         namespace: &request.namespace,
         selector: &request.selector,
         after: request.after.as_ref(),
         limit: request.limit,
-    })
+    })?;
+    // Whatever has left meanwhile may be missing from the page.
+    check_slots(shard, &request.slots)?;
+    shard.sequencer.check_serving()?;
+    Ok(page)
+}
+
+/// Whether the shard owns what a list is about.
+fn check_slots(shard: &Shard, slots: &ListSlots) -> Result<(), ShardError> {
+    match slots {
+        ListSlots::One(slot) => shard.check_owned(*slot),
+        ListSlots::Exactly(slots) if **slots == *shard.owned() => Ok(()),
+        ListSlots::Exactly(_) => Err(ShardError::NotOwner),
+    }
 }
 
 /// Everything that was acknowledged before is at or below the version that this answers.

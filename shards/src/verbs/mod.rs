@@ -32,7 +32,7 @@ use serde_json::json;
 use crate::keys;
 use crate::recent::Seen;
 use crate::sequencer::{Change, Guard, Newest, Proposal, Sequenced, TableId, Ticket};
-use crate::service::{Answer, Outcome, Request, Verb};
+use crate::service::{Answer, Outcome, Request, ShardError, Verb};
 use crate::shard::Shard;
 use crate::subresources;
 use crate::table::Key;
@@ -54,28 +54,28 @@ pub(crate) struct Call<'a> {
 }
 
 /// A request that may write. See [`crate::service::ShardService::execute`].
-pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, Status> {
+pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, ShardError> {
     shard.sequencer.check_serving()?;
     let call = Call::new(shard, request)?;
     shard.check_owned(call.slot)?;
     if request.id == 0 {
-        return dispatch(call).await;
+        return Ok(dispatch(call).await?);
     }
     match shard.recent().begin(request.id) {
         Seen::New(running) => {
             let result = dispatch(call).await;
             running.done(&result);
-            result
+            Ok(result?)
         }
         Seen::Runs(mut receiver) => {
             let answered = tokio::time::timeout(CONTENTION, receiver.wait_for(Option::is_some)).await;
             let remembered = match answered {
                 Ok(Ok(remembered)) => remembered.clone().expect("waited for it"),
-                _ => return Err(Status::unavailable("the same request was given up elsewhere")),
+                _ => return Err(Status::unavailable("the same request was given up elsewhere").into()),
             };
-            remembered.answer(|version| find(call, version))
+            Ok(remembered.answer(|version| find(call, version))?)
         }
-        Seen::Was(remembered) => remembered.answer(|version| find(call, version)),
+        Seen::Was(remembered) => Ok(remembered.answer(|version| find(call, version))?),
     }
 }
 

@@ -1,0 +1,153 @@
+//! Who owns which slot, as a gateway or a shard knows it, and how a request finds its owner.
+//!
+//! A [`SlotMap`] is one moment's knowledge; a [`Topology`] follows as it changes. Invariant: a request that may have been
+//! carried out is sent again only under the same id, so that it happens once ([`Topology::execute`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::Status;
+use api::slot::{SLOTS, Slot, SlotSet};
+use api::status::Reason;
+use tokio::sync::watch;
+
+use crate::service::{Answer, Request, ShardError, ShardService, Verb};
+
+/// How long a request waits for its slot to have an owner that can be reached.
+pub const OWNER_WAIT: Duration = Duration::from_secs(2);
+/// How long a write can be settled by its id (DESIGN D6).
+const SETTLED: Duration = Duration::from_secs(60);
+/// First and longest pause before the same owner is asked again.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
+
+/// A shard that owns slots.
+#[derive(Clone)]
+pub struct Member {
+    /// Its number.
+    pub ordinal: u16,
+    /// The way to it.
+    pub service: Arc<dyn ShardService>,
+    /// What it owns.
+    pub slots: Arc<SlotSet>,
+}
+
+/// Which member owns which slot, at one moment.
+#[derive(Clone)]
+pub struct SlotMap {
+    /// Grows with every change.
+    pub generation: u64,
+    members: Vec<Member>,
+    /// Position in `members`, or `NOBODY`.
+    owners: Box<[u16]>,
+}
+
+const NOBODY: u16 = u16::MAX;
+
+impl SlotMap {
+    /// Members, whose slots must not overlap.
+    pub fn new(generation: u64, members: Vec<Member>) -> Self {
+        let mut owners = vec![NOBODY; usize::from(SLOTS)].into_boxed_slice();
+        for (at, member) in members.iter().enumerate() {
+            member.slots.iter().for_each(|slot| owners[usize::from(slot.0)] = at as u16);
+        }
+        Self { generation, members, owners }
+    }
+
+    /// The owner of a slot; `None` while it has none.
+    pub fn owner(&self, slot: Slot) -> Option<&Member> {
+        self.members.get(usize::from(self.owners[usize::from(slot.0)]))
+    }
+
+    /// Every member, those without slots included.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Whether every slot has an owner.
+    pub fn is_complete(&self) -> bool {
+        !self.owners.contains(&NOBODY)
+    }
+}
+
+/// The slot map as it changes. Clones follow the same one.
+#[derive(Clone)]
+pub struct Topology {
+    maps: watch::Receiver<Arc<SlotMap>>,
+}
+
+impl Topology {
+    /// One that others change.
+    pub fn following(maps: watch::Receiver<Arc<SlotMap>>) -> Self {
+        Self { maps }
+    }
+
+    /// Shards numbered in that order, each with the slots that [`owner_of`] gives it, for good.
+    pub fn fixed(shards: Vec<Arc<dyn ShardService>>) -> Self {
+        let mut slots = vec![SlotSet::new(); shards.len()];
+        for slot in (0..SLOTS).map(Slot) {
+            slots[usize::from(owner_of(slot, shards.len()))].insert(slot);
+        }
+        let members = shards.into_iter().zip(slots).enumerate().map(|(ordinal, (service, slots))| Member {
+            ordinal: ordinal as u16,
+            service,
+            slots: Arc::new(slots),
+        });
+        Self { maps: watch::channel(Arc::new(SlotMap::new(0, members.collect()))).1 }
+    }
+
+    /// The newest map.
+    pub fn current(&self) -> Arc<SlotMap> {
+        self.maps.borrow().clone()
+    }
+
+    /// Waits until there is another map than that one.
+    pub async fn newer_than(&self, generation: u64) -> Arc<SlotMap> {
+        let mut maps = self.maps.clone();
+        let found = maps.wait_for(|map| map.generation > generation).await.map(|map| map.clone());
+        match found {
+            Ok(map) => map,
+            // A fixed map, or one whose source has ended: it does not change any more.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Sends a request to the owner of a slot. Waits up to [`OWNER_WAIT`] for one, looks at the map again when it was stale,
+    /// and asks again under the same id when the connection broke: the owner, or its successor, carries it out once.
+    pub async fn execute(&self, slot: Slot, request: Request) -> Result<Answer, Status> {
+        let began = tokio::time::Instant::now();
+        let (mut pause, mut lost) = (PAUSE.0, None);
+        loop {
+            let map = self.current();
+            let error = match map.owner(slot) {
+                Some(owner) => match owner.service.execute(request.clone()).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(ShardError::Status(status)) => return Err(status),
+                    Err(error) => error,
+                },
+                None => ShardError::NotOwner,
+            };
+            if matches!(error, ShardError::Lost(_)) && !matches!(request.verb, Verb::Get { .. }) {
+                lost = Some(error.clone());
+            }
+            if began.elapsed() + pause >= if lost.is_some() { SETTLED } else { OWNER_WAIT } {
+                return Err(lost.map_or_else(|| no_owner(slot, &error), ShardError::into_status));
+            }
+            // The owner may come back before the map changes.
+            let _ = tokio::time::timeout(pause, self.newer_than(map.generation)).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+}
+
+/// 503: the slot is being moved or taken over.
+fn no_owner(slot: Slot, error: &ShardError) -> Status {
+    Status::new(Reason::ServiceUnavailable, format!("slot {} has no owner that can be reached: {error}", slot.0))
+        .retry_after(1)
+}
+
+/// Rendezvous hashing of slots over `shards` shards (DESIGN D6: what membership gives each).
+pub fn owner_of(slot: Slot, shards: usize) -> u16 {
+    let members: Vec<String> = (0..shards).map(|ordinal| ordinal.to_string()).collect();
+    let owner = api::slot::rendezvous(u64::from(slot.0), &members).expect("a cluster has at least one shard");
+    owner.parse().expect("printed just above")
+}
