@@ -197,6 +197,8 @@ impl ApiServer {
         write_private(&kubeconfig, &pki.kubeconfig(&format!("https://{reachable}"))?)?;
         let config = GatewayConfig {
             cluster: SmolStr::new_static(CLUSTER),
+            cluster_domain: args.cluster_domain.clone(),
+            service_cidr,
             tokens,
             client_ca: Some(pki.ca()),
             kubelets: KubeletAccess {

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::Ipv4Net;
 
 use crate::logging::{self, LogFormat};
-use crate::{Failure, parts, up};
+use crate::{Failure, admin, parts, up};
 
 /// A Kubernetes control plane for clusters that outgrow one etcd
 #[derive(Debug, Parser)]
@@ -48,6 +48,8 @@ enum Command {
     Kubelet(Box<KubeletPart>),
     /// Put load on any Kubernetes API and measure it
     Loadtest(LoadtestPart),
+    /// Operate the service: logical clusters and more
+    Admin(admin::AdminArgs),
 }
 
 impl Cli {
@@ -63,6 +65,7 @@ impl Cli {
             Command::Controllers(part) => parts::controllers(part).await,
             Command::Kubelet(part) => parts::kubelet(*part).await,
             Command::Loadtest(part) => parts::loadtest(part).await,
+            Command::Admin(args) => admin::run(args).await,
         }
     }
 }
@@ -111,6 +114,9 @@ pub(crate) struct ApiArgs {
     /// Address to serve HTTPS on; port 0 lets the system choose
     #[arg(long, env = "SHARDPLANE_LISTEN", default_value = "127.0.0.1:6443", value_name = "IP:PORT")]
     pub(crate) listen: SocketAddr,
+    /// Lead host names NAME.DOMAIN to the logical cluster NAME; paths /clusters/NAME always lead there
+    #[arg(long, env = "SHARDPLANE_CLUSTER_DOMAIN", value_name = "DOMAIN")]
+    pub(crate) cluster_domain: Option<String>,
     /// CSV file of bearer tokens: token,user,uid,"group1,group2"
     #[arg(long, env = "SHARDPLANE_TOKEN_AUTH_FILE", value_name = "FILE")]
     pub(crate) token_auth_file: Option<PathBuf>,

@@ -1,5 +1,6 @@
 //! The binary: arguments and wiring only. What it wires is in the crates; start reading at [`cli`], then [`up`].
 
+mod admin;
 mod ambient;
 mod api_server;
 mod cli;

@@ -171,6 +171,37 @@ fn initial_events_end_with_a_bookmark() {
 }
 
 #[test]
+fn controllers_split_lists_and_watches_by_shard_selectors() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = start(&directory);
+    for number in 0..20 {
+        make(&server, "default", &format!("map-{number}"), json!({}));
+    }
+    let bounds = [("0x0000000000000000", "0x8000000000000000"), ("0x8000000000000000", "0x10000000000000000")];
+    let mut found = Vec::new();
+    for (start, end) in bounds {
+        let selector = format!("shardRange(object.metadata.uid, '{start}', '{end}')");
+        let query = format!("shardSelector={}", selector.replace(' ', "%20").replace('\'', "%27"));
+        let list = server.http("GET", &format!("{MAPS}?{query}"), &[], b"").json();
+        assert_eq!(list["metadata"]["shardInfo"], json!({ "selector": selector }));
+        let items = list["items"].as_array().unwrap();
+        let watch = Watch::open(&server, &format!("{MAPS}?watch=1&{query}"), &[]);
+        for item in items {
+            let (kind, object) = watch.next();
+            assert_eq!((kind.as_str(), &object["metadata"]), ("ADDED", &item["metadata"]));
+            found.push(object["metadata"]["name"].as_str().unwrap().to_owned());
+        }
+    }
+    let whole = server.http("GET", MAPS, &[], b"").json();
+    let mut names: Vec<&str> =
+        whole["items"].as_array().unwrap().iter().map(|item| item["metadata"]["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, names);
+    assert!(whole["metadata"].get("shardInfo").is_none());
+}
+
+#[test]
 fn versions_that_cannot_be_served() {
     let directory = tempfile::tempdir().unwrap();
     let server = start(&directory);

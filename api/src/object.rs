@@ -4,6 +4,8 @@
 //! depend on the version that a client asks for, the rest does not, so a GET is head + tail, and a list is a
 //! concatenation of tails.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
@@ -227,5 +229,43 @@ impl Selectable for Object {
 
     fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// Keys are sorted, so it stands right behind the version; only selfLink, which nobody writes, comes between.
+    fn uid(&self) -> Cow<'_, str> {
+        let behind = &self.tail[self.version_at as usize..];
+        let digits = behind.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let uid = behind[digits..].strip_prefix(b"\",\"uid\":\"");
+        let plain = uid.and_then(|uid| uid.split(|byte| *byte == b'"').next()).filter(|uid| !uid.contains(&b'\\'));
+        match plain.and_then(|uid| std::str::from_utf8(uid).ok()) {
+            Some(uid) => uid.into(),
+            None => self.document().uid().to_owned().into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::builtin::{RuntimeConfig, registry};
+
+    #[test]
+    fn the_uid_is_read_out_of_the_tail() {
+        let registry = registry(&RuntimeConfig::default());
+        let resource = registry.named("configmaps").unwrap();
+        for (metadata, expected) in [
+            (json!({"name": "a", "uid": "0-1"}), "0-1"),
+            (json!({"name": "a", "labels": {"uid": "wrong"}, "uid": "0-1"}), "0-1"),
+            (json!({"name": "a", "selfLink": "/api", "uid": "0-1"}), "0-1"),
+            (json!({"name": "a", "uid": "\"quoted\\"}), "\"quoted\\"),
+            (json!({"uid": ""}), ""),
+            (json!({"name": "a"}), ""),
+        ] {
+            let object = Draft::new(resource, &json!({"metadata": metadata, "z": {"uid": "wrong"}})).seal(Version(77));
+            assert_eq!(object.uid(), expected, "{metadata}");
+            assert_eq!(object.at_version(Version(u64::MAX)).uid(), expected, "{metadata}");
+        }
     }
 }

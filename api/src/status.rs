@@ -164,6 +164,8 @@ struct Parts {
     uid: String,
     causes: Vec<Cause>,
     retry_after_seconds: u32,
+    /// metadata.continue
+    continuation: String,
 }
 
 impl Status {
@@ -178,6 +180,7 @@ impl Status {
             uid: String::new(),
             causes: Vec::new(),
             retry_after_seconds: 0,
+            continuation: String::new(),
         }))
     }
 
@@ -297,6 +300,13 @@ impl Status {
         self
     }
 
+    /// Adds the token with which a list that cannot go on as it began can go on otherwise.
+    #[must_use]
+    pub fn continues(mut self, token: String) -> Self {
+        self.0.continuation = token;
+        self
+    }
+
     /// The HTTP status.
     pub fn code(&self) -> u16 {
         self.0.reason.code()
@@ -324,7 +334,7 @@ impl Status {
 
     /// The `Status` document as it goes over the wire.
     pub fn to_value(&self) -> Value {
-        let Parts { reason, message, group, kind, name, uid, causes, retry_after_seconds } = &*self.0;
+        let Parts { reason, message, group, kind, name, uid, causes, retry_after_seconds, continuation } = &*self.0;
         let mut details = Map::new();
         for (key, text) in [("group", group), ("kind", kind), ("name", name), ("uid", uid)] {
             if !text.is_empty() {
@@ -341,6 +351,9 @@ impl Status {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": message, "reason": format!("{reason:?}"), "code": self.code(),
         });
+        if !continuation.is_empty() {
+            status["metadata"]["continue"] = json!(continuation);
+        }
         // Clients read these without a look whether they are there: kubectl debug panics over a 404 that has none.
         let always = matches!(
             reason,

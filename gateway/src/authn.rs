@@ -21,7 +21,7 @@ const AUTHENTICATED: &str = "system:authenticated";
 pub struct Tokens(Arc<HashMap<Digest, Arc<UserInfo>>>);
 
 /// SHA-256
-type Digest = [u8; 32];
+pub(crate) type Digest = [u8; 32];
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -82,12 +82,19 @@ impl Tokens {
         Ok(Self(Arc::new(users)))
     }
 
+    /// One token, known by its digest, of an administrator.
+    pub(crate) fn administrator(token: Digest) -> Self {
+        let groups = ["system:masters", AUTHENTICATED].map(str::to_owned).to_vec();
+        let user = UserInfo { name: "kubernetes-admin".to_owned(), groups, ..UserInfo::default() };
+        Self(Arc::new([(token, Arc::new(user))].into_iter().collect()))
+    }
+
     fn user(&self, token: &str) -> Option<Arc<UserInfo>> {
         self.0.get(&digest_of(token)).cloned()
     }
 }
 
-fn digest_of(token: &str) -> Digest {
+pub(crate) fn digest_of(token: &str) -> Digest {
     digest(&SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 

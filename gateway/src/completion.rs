@@ -13,7 +13,7 @@ use http_body::{Frame, SizeHint};
 use shards::service::UserInfo;
 
 use crate::Inner;
-use crate::metrics::{KindLabels, RequestLabels};
+use crate::metrics::{ClusterLabel, KindLabels, RequestLabels};
 use crate::request::RequestInfo;
 
 /// Where the lines go, so that a filter can choose them.
@@ -85,21 +85,22 @@ impl Drop for Completion {
 
 impl Completion {
     fn log(&self, code: u16, took: Duration, failure: Option<Status>) {
-        let RequestInfo { verb, path, resource, .. } = &*self.info;
+        let RequestInfo { cluster, verb, path, resource, .. } = &*self.info;
         let (id, user) = (&self.audit_id, self.user.as_ref().map_or("", |user| user.name.as_str()));
         let error = failure.as_ref().map(|status| status.message()).unwrap_or_default();
         let millis = took.as_secs_f64() * 1e3;
         if code == 500 {
-            tracing::error!(target: ACCESS, id, user, verb, %resource, path, code, millis, error, "request");
+            tracing::error!(target: ACCESS, id, %cluster, user, verb, %resource, path, code, millis, error, "request");
         } else {
-            tracing::info!(target: ACCESS, id, user, verb, %resource, path, code, millis, error, "request");
+            tracing::info!(target: ACCESS, id, %cluster, user, verb, %resource, path, code, millis, error, "request");
         }
     }
 }
 
 fn kind_of(info: &RequestInfo) -> KindLabels {
     let reads = matches!(info.verb, "get" | "list" | "watch" | "head");
-    KindLabels { request_kind: if reads { "readOnly" } else { "mutating" } }
+    let request_kind = if reads { "readOnly" } else { "mutating" };
+    KindLabels { logical_cluster: ClusterLabel::of(&info.cluster), request_kind }
 }
 
 fn labels_of(inner: &Inner, info: &RequestInfo) -> RequestLabels {
@@ -115,7 +116,9 @@ fn labels_of(inner: &Inner, info: &RequestInfo) -> RequestLabels {
         _ => "other",
     };
     let scope = info.scope();
-    let mut labels = RequestLabels { verb, group: "", version: "", resource: "", subresource: "", scope };
+    let logical_cluster = ClusterLabel::of(&info.cluster);
+    let mut labels =
+        RequestLabels { logical_cluster, verb, group: "", version: "", resource: "", subresource: "", scope };
     let known = info.is_resource.then(|| inner.registry.resolve(&info.group, &info.version, &info.resource)).flatten();
     if let Some((resource, served)) = known {
         let served = &resource.served[served];

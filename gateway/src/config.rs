@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::Ipv4Net;
 use smol_str::SmolStr;
 
 use crate::authn::Tokens;
@@ -13,7 +14,11 @@ pub use crate::relay::RelayLimits;
 pub struct GatewayConfig {
     /// The logical cluster that paths without a cluster prefix belong to (DESIGN D11).
     pub cluster: SmolStr,
-    /// Bearer tokens that are accepted (`--token-auth-file`).
+    /// Host names `NAME.domain` lead to the logical cluster NAME, where this is set; `/clusters/NAME` always does.
+    pub cluster_domain: Option<String>,
+    /// Where ClusterIPs of new logical clusters come from; each has all of it for itself.
+    pub service_cidr: Ipv4Net,
+    /// Bearer tokens that are accepted in the default cluster (`--token-auth-file`).
     pub tokens: Tokens,
     /// PEM file of the CA whose client certificates are accepted.
     pub client_ca: Option<PathBuf>,
@@ -33,6 +38,8 @@ impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
             cluster: SmolStr::new_static("default"),
+            cluster_domain: None,
+            service_cidr: Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 96, 0, 0), 12),
             tokens: Tokens::default(),
             client_ca: None,
             kubelets: KubeletAccess::default(),

@@ -1,4 +1,5 @@
-//! `continue` tokens: where a list stopped, and of which list.
+//! `continue` tokens: where a list stopped, and of which list and state. One whose state is gone is answered with one
+//! that goes on at the latest state, from the same place: what changed in between shows up in it or not.
 
 use api::status::Reason;
 use api::{Status, Version};
@@ -19,9 +20,9 @@ pub(crate) struct Continuation {
     /// Namespace that was asked for; empty for all.
     #[serde(rename = "s")]
     scope: SmolStr,
-    /// The state that the list shows.
+    /// The state that the list shows, or [`LATEST`].
     #[serde(rename = "rv")]
-    version: u64,
+    version: i64,
     /// Key of the last object that was sent.
     #[serde(rename = "ns")]
     namespace: SmolStr,
@@ -32,6 +33,9 @@ pub(crate) struct Continuation {
 /// The form of tokens that this code writes.
 const FORM: u8 = 1;
 
+/// In place of a version, as the reference has it. Zero is none, so that a token without one is seen to be damaged.
+const LATEST: i64 = -1;
+
 impl Continuation {
     pub(crate) fn new(cluster: &str, resource: &str, scope: &str, version: Version, last: (SmolStr, SmolStr)) -> Self {
         Self {
@@ -39,10 +43,16 @@ impl Continuation {
             cluster: cluster.into(),
             resource: resource.into(),
             scope: scope.into(),
-            version: version.0,
+            // Versions have 63 bits.
+            version: version.0.cast_signed(),
             namespace: last.0,
             name: last.1,
         }
+    }
+
+    /// A token that goes on behind the same key in whatever is the latest state then.
+    pub(crate) fn at_latest(self) -> Self {
+        Self { version: LATEST, ..self }
     }
 
     pub(crate) fn encode(&self) -> String {
@@ -53,8 +63,11 @@ impl Continuation {
     pub(crate) fn decode(token: &str, cluster: &str, resource: &str, scope: &str) -> Result<Self, Status> {
         let text = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid("it is no base64"))?;
         let read: Self = serde_json::from_slice(&text).map_err(|_| invalid("it is no token of this server"))?;
-        if read.form != FORM || read.version > Version::MAX.0 || read.name.is_empty() {
+        if read.form != FORM || read.version < LATEST || read.name.is_empty() {
             return Err(invalid("server does not recognize this encoded version"));
+        }
+        if read.version == 0 {
+            return Err(invalid("incorrect encoded start resourceVersion"));
         }
         if (&*read.cluster, &*read.resource, &*read.scope) != (cluster, resource, scope) {
             return Err(invalid("it belongs to another list"));
@@ -62,8 +75,9 @@ impl Continuation {
         Ok(read)
     }
 
-    pub(crate) fn version(&self) -> Version {
-        Version(self.version)
+    /// The state to go on in; `None` for the latest.
+    pub(crate) fn version(&self) -> Option<Version> {
+        u64::try_from(self.version).ok().map(Version)
     }
 
     pub(crate) fn last(&self) -> (SmolStr, SmolStr) {
@@ -84,11 +98,14 @@ mod tests {
         let last = (SmolStr::from("ns"), SmolStr::from("pod-7"));
         let token = Continuation::new("default", "pods", "", Version(77), last.clone()).encode();
         let read = Continuation::decode(&token, "default", "pods", "").unwrap();
-        assert_eq!((read.version(), read.last()), (Version(77), last));
+        assert_eq!((read.version(), read.last()), (Some(Version(77)), last.clone()));
+        let read = Continuation::decode(&read.at_latest().encode(), "default", "pods", "").unwrap();
+        assert_eq!((read.version(), read.last()), (None, last));
         for (cluster, resource, scope) in [("other", "pods", ""), ("default", "nodes", ""), ("default", "pods", "ns")] {
             assert_eq!(Continuation::decode(&token, cluster, resource, scope).unwrap_err().code(), 400);
         }
-        for broken in ["", "!", "e30", &token[1..]] {
+        let without_state = Continuation::new("default", "pods", "", Version::ZERO, read.last()).encode();
+        for broken in ["", "!", "e30", &token[1..], &without_state] {
             assert_eq!(Continuation::decode(broken, "default", "pods", "").unwrap_err().code(), 400);
         }
     }

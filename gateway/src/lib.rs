@@ -10,6 +10,7 @@
 
 mod authn;
 mod authz;
+mod clusters;
 mod completion;
 mod config;
 mod continuation;
@@ -44,12 +45,14 @@ use hyper_util::service::TowerToHyperService;
 use prometheus_client::registry::Registry as MetricsRegistry;
 use shards::Topology;
 use shards::service::UserInfo;
+use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
 
 pub use authn::{TokenFileError, Tokens};
+use clusters::{Cluster, Clusters};
 use completion::Completion;
 pub use config::{GatewayConfig, KubeletAccess, Limits, RelayLimits, VersionInfo};
-use metrics::{Metrics, ResourceLabels};
+use metrics::{ClusterLabel, Metrics, ResourceLabels};
 use relay::Relays;
 use request::RequestInfo;
 use unread::Unread;
@@ -68,6 +71,7 @@ pub(crate) struct Inner {
     pub(crate) ambient: Ambient,
     pub(crate) metrics: Metrics,
     pub(crate) relays: Relays,
+    pub(crate) clusters: Clusters,
     pub(crate) documents: routes::Documents,
     /// What `/metrics` shows; the binary hands it in when everything has registered.
     pub(crate) exposed: OnceLock<Arc<MetricsRegistry>>,
@@ -80,6 +84,7 @@ pub(crate) struct Inner {
 pub(crate) struct Ticket {
     pub(crate) info: Arc<RequestInfo>,
     pub(crate) user: Arc<UserInfo>,
+    pub(crate) cluster: Arc<Cluster>,
 }
 
 impl Gateway {
@@ -93,7 +98,10 @@ impl Gateway {
     ) -> Arc<Self> {
         let stopping = CancellationToken::new();
         let relays = Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), stopping.clone());
+        let (id, tokens) = (config.cluster.clone(), config.tokens.clone());
+        let clusters = Clusters::new(topology.clone(), registry.clone(), ambient.clone(), id, tokens);
         let inner = Arc::new(Inner {
+            clusters,
             metrics: Metrics::register(metrics),
             documents: routes::Documents::default(),
             exposed: OnceLock::new(),
@@ -135,15 +143,21 @@ impl Gateway {
         let (inner, routes) = (self.inner.clone(), self.routes.clone());
         async move {
             let unread = Unread::default();
-            let request = without_trailing_slash(request).map(|body| unread.watch(body));
-            let uri = request.uri();
-            let info = RequestInfo::new(&inner.config.cluster, request.method(), uri.path(), uri.query());
+            let mut request = without_trailing_slash(request).map(|body| unread.watch(body));
+            let cluster = inner.cluster_of(&mut request).await;
+            let (uri, nowhere) = (request.uri(), SmolStr::default());
+            let id = cluster.as_ref().map_or(&nowhere, |cluster| &cluster.id);
+            let info = RequestInfo::new(id, request.method(), uri.path(), uri.query());
             let mut completion = Completion::begin(&inner, Arc::new(info), request.headers());
             let head = request.method() == Method::HEAD;
-            let mut response = match identify(&inner, &completion.info, &request, identity) {
-                Ok(user) => {
+            let known = cluster.and_then(|cluster| {
+                let user = identify(&cluster, &completion.info, &request, identity)?;
+                Ok((cluster, user))
+            });
+            let mut response = match known {
+                Ok((cluster, user)) => {
                     completion.user = Some(user.clone());
-                    let ticket = Ticket { info: completion.info.clone(), user };
+                    let ticket = Ticket { info: completion.info.clone(), user, cluster };
                     allowed(&routes, request, ticket).await
                 }
                 Err(status) => routes::refusal(status),
@@ -179,16 +193,24 @@ fn without_trailing_slash(mut request: Request<Body>) -> Request<Body> {
     request
 }
 
+impl Inner {
+    /// The cluster that a request is for, whose name is taken off its path.
+    async fn cluster_of(&self, request: &mut Request<Body>) -> Result<Arc<Cluster>, Status> {
+        let name = clusters::route::take(request, self.config.cluster_domain.as_deref())?;
+        self.clusters.resolve(&name).await
+    }
+}
+
 /// Who sends a request; 401 where that must be known and is not.
 fn identify(
-    inner: &Inner,
+    cluster: &Cluster,
     info: &RequestInfo,
     request: &Request<Body>,
     identity: Option<Arc<UserInfo>>,
 ) -> Result<Arc<UserInfo>, Status> {
-    let known = match identity {
+    let known = match identity.filter(|_| cluster.is_default()) {
         Some(user) => Some(user),
-        None => authn::bearer(&inner.config.tokens, request.headers())?,
+        None => authn::bearer(&cluster.tokens, request.headers())?,
     };
     match known {
         Some(user) => Ok(user),
@@ -218,7 +240,8 @@ async fn allowed(
 }
 
 /// The labels of a resource's metrics.
-pub(crate) fn resource_labels(resource: &Resource, served: usize) -> ResourceLabels {
+pub(crate) fn resource_labels(cluster: &SmolStr, resource: &Resource, served: usize) -> ResourceLabels {
     let version = &resource.served[served];
-    ResourceLabels { group: version.group, version: version.version, resource: resource.plural }
+    let logical_cluster = ClusterLabel::of(cluster);
+    ResourceLabels { logical_cluster, group: version.group, version: version.version, resource: resource.plural }
 }

@@ -100,7 +100,8 @@ impl ListOptions {
                 return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
             }
             let read = Continuation::decode(token, &scope.cluster, scope.resource.id_name, &scope.namespace)?;
-            return Ok(Self { at: At::Exactly(read.version()), limit, after: Some(read.last()) });
+            let at = read.version().map_or(At::Latest, At::Exactly);
+            return Ok(Self { at, limit, after: Some(read.last()) });
         }
         let at = match (version, matching) {
             (None, _) => At::Latest,

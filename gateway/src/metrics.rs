@@ -3,16 +3,35 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use smol_str::SmolStr;
 
-/// What a request was. Cardinality is bounded: only what the registry knows gets a resource.
+/// A logical cluster, as metrics name it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct ClusterLabel(SmolStr);
+
+impl ClusterLabel {
+    /// Of the cluster with that id. Its name comes before the dot.
+    pub(crate) fn of(id: &SmolStr) -> Self {
+        Self(id.split_once('.').map_or_else(|| id.clone(), |(name, _)| name.into()))
+    }
+}
+
+impl EncodeLabelValue for ClusterLabel {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
+        self.0.as_str().encode(encoder)
+    }
+}
+
+/// What a request was. Cardinality is bounded: only clusters that are there, and only what the registry knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct RequestLabels {
+    pub(crate) logical_cluster: ClusterLabel,
     pub(crate) verb: &'static str,
     pub(crate) group: &'static str,
     pub(crate) version: &'static str,
@@ -23,6 +42,7 @@ pub(crate) struct RequestLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct CodeLabels {
+    pub(crate) logical_cluster: ClusterLabel,
     pub(crate) verb: &'static str,
     pub(crate) group: &'static str,
     pub(crate) version: &'static str,
@@ -34,12 +54,14 @@ pub(crate) struct CodeLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct KindLabels {
+    pub(crate) logical_cluster: ClusterLabel,
     pub(crate) request_kind: &'static str,
 }
 
 /// `group`, `version` and `resource` of watches.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ResourceLabels {
+    pub(crate) logical_cluster: ClusterLabel,
     pub(crate) group: &'static str,
     pub(crate) version: &'static str,
     pub(crate) resource: &'static str,
@@ -103,8 +125,9 @@ impl Metrics {
 
     /// Counts an answer. `took` is absent for what lasts as long as the client wants.
     pub(crate) fn count(&self, labels: &RequestLabels, code: u16, took: Option<Duration>) {
-        let RequestLabels { verb, group, version, resource, subresource, scope } = *labels;
-        let with_code = CodeLabels { verb, group, version, resource, subresource, scope, code };
+        let RequestLabels { verb, group, version, resource, subresource, scope, .. } = *labels;
+        let logical_cluster = labels.logical_cluster.clone();
+        let with_code = CodeLabels { logical_cluster, verb, group, version, resource, subresource, scope, code };
         self.requests.get_or_create(&with_code).inc();
         self.answered.fetch_add(1, Ordering::Relaxed);
         if let Some(took) = took {

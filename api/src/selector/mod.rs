@@ -1,13 +1,17 @@
-//! Label and field selectors: their syntax, and whether an object is selected.
+//! Label, field and shard selectors: their syntax, and whether an object is selected.
 //!
 //! A selector is parsed once and then only compared: matching allocates nothing. Start reading at [`Selector`].
 
 mod fields;
 mod labels;
 mod parse;
+mod shard;
+
+use std::borrow::Cow;
 
 pub use fields::FieldSelector;
 pub use labels::LabelSelector;
+pub use shard::ShardSelector;
 use smol_str::SmolStr;
 
 use crate::document::{Document, Value};
@@ -23,26 +27,30 @@ pub trait Selectable {
     fn name(&self) -> &str;
     /// metadata.namespace
     fn namespace(&self) -> &str;
+    /// metadata.uid
+    fn uid(&self) -> Cow<'_, str>;
 }
 
-/// Both selectors of a list or a watch.
+/// The selectors of a list or a watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector {
     /// labelSelector
     pub labels: LabelSelector,
     /// fieldSelector
     pub fields: FieldSelector,
+    /// shardSelector
+    pub shard: ShardSelector,
 }
 
 impl Selector {
-    /// Whether both select the object.
+    /// Whether all of them select the object.
     pub fn matches(&self, object: &dyn Selectable) -> bool {
-        self.fields.matches(object) && self.labels.matches(object)
+        self.fields.matches(object) && self.labels.matches(object) && self.shard.matches(object)
     }
 
     /// Whether it selects everything.
     pub fn is_everything(&self) -> bool {
-        self.fields.is_everything() && self.labels.is_everything()
+        self.fields.is_everything() && self.labels.is_everything() && self.shard.is_everything()
     }
 }
 
@@ -75,5 +83,9 @@ impl Selectable for Bare<'_> {
 
     fn namespace(&self) -> &str {
         self.document.namespace()
+    }
+
+    fn uid(&self) -> Cow<'_, str> {
+        self.document.uid().into()
     }
 }

@@ -46,7 +46,7 @@ fn every_served_kind_has_a_printer() {
     // What the reference, too, shows with nothing but names.
     let plain: Vec<&str> =
         registry.iter().map(|resource| resource.id_name).filter(|name| !PRINTERS.contains_key(name)).collect();
-    assert_eq!(plain, ["nodeports.internal.shardplane"]);
+    assert_eq!(plain, ["nodeports.internal.shardplane", "logicalclusters.internal.shardplane"]);
 }
 
 /// A pod of containers a and b, with what `status` says.

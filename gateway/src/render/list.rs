@@ -25,6 +25,8 @@ pub(crate) struct ListMeta {
     /// Empty at the end.
     pub(crate) continuation: String,
     pub(crate) remaining: Option<usize>,
+    /// The selector of shardInfo: the list is that shard of itself. Empty where it is whole.
+    pub(crate) shard: String,
 }
 
 impl ListMeta {
@@ -35,6 +37,9 @@ impl ListMeta {
         }
         if let Some(remaining) = self.remaining {
             value["remainingItemCount"] = json!(remaining);
+        }
+        if !self.shard.is_empty() {
+            value["shardInfo"] = json!({ "selector": self.shard });
         }
         value
     }

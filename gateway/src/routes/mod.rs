@@ -1,5 +1,6 @@
 //! Everything that is no resource: health, version, metrics, discovery, OpenAPI; and the way to the resources.
 
+mod clusters;
 mod discovery;
 mod etag;
 mod health;
@@ -13,7 +14,7 @@ use api::Status;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
-use axum::routing::get;
+use axum::routing::{delete, get};
 use http::Response;
 
 use crate::completion::Failure;
@@ -45,6 +46,8 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
         .route("/apis/{group}/{version}", get(discovery::resources))
         .route("/openapi/v3", get(openapi::index))
         .route("/openapi/v3/{*path}", get(openapi::document))
+        .route("/shardplane/v1/clusters", get(clusters::list).post(clusters::create))
+        .route("/shardplane/v1/clusters/{name}", delete(clusters::delete))
         .fallback(resource)
         .method_not_allowed_fallback(async || {
             refusal(Status::new(
@@ -67,7 +70,7 @@ async fn resource(
     Extension(ticket): Extension<Ticket>,
     request: Request,
 ) -> Response<Body> {
-    let Ticket { info, user } = ticket;
+    let Ticket { info, user, .. } = ticket;
     if !info.is_resource {
         return refusal(Status::unknown_path());
     }

@@ -1,8 +1,11 @@
 //! Lists: across shards, in pages, at versions.
 
+use api::Version;
 use http::Method;
 use serde_json::{Value, json};
+use smol_str::SmolStr;
 
+use crate::continuation::Continuation;
 use crate::testing::{Cluster, version_of};
 
 const ALL: &str = "/api/v1/configmaps";
@@ -49,6 +52,61 @@ async fn pages_show_one_moment_in_key_order() {
         cluster.ask(Method::DELETE, &gone, &Value::Null).await;
     }
     assert_eq!(pages, names(&whole));
+}
+
+/// A first page, and its token as it is once its state is gone.
+async fn page_of_the_past(cluster: &Cluster, path: &str, scope: &str) -> (Value, String) {
+    let page = cluster.get(&format!("{path}?limit=4")).await.1;
+    let last = &page["items"].as_array().unwrap().last().unwrap()["metadata"];
+    let last = ["namespace", "name"].map(|key| SmolStr::from(last[key].as_str().unwrap()));
+    let token = Continuation::new("default", "configmaps", scope, Version(1), last.into());
+    (page, token.encode())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_whose_state_is_gone_goes_on_at_the_latest() {
+    let cluster = Cluster::start(3).await;
+    let namespaces = [cluster.namespace_on(0).await, cluster.namespace_on(1).await, cluster.namespace_on(2).await];
+    for at in 0..12 {
+        cluster.config_map(&namespaces[at % 3], &format!("map-{at:02}")).await;
+    }
+    let one = format!("/api/v1/namespaces/{}/configmaps", namespaces[1]);
+    for at in 0..8 {
+        cluster.config_map(&namespaces[1], &format!("more-{at}")).await;
+    }
+    for (path, scope) in [(ALL, ""), (one.as_str(), namespaces[1].as_str())] {
+        let (first, old) = page_of_the_past(&cluster, path, scope).await;
+        let (code, status) = cluster.get(&format!("{path}?limit=4&continue={old}")).await;
+        assert_eq!((code, &status["reason"]), (410, &json!("Expired")), "{status}");
+        let message = status["message"].as_str().unwrap();
+        assert!(message.contains("or use the continue token in this response"), "{message}");
+        let mut token = status["metadata"]["continue"].as_str().unwrap().to_owned();
+        // What happens until the token is used is seen, in its place.
+        cluster.config_map(&namespaces[2], &format!("z{}", scope.len())).await;
+        cluster.config_map(&namespaces[1], &format!("z{}", scope.len())).await;
+        let whole = cluster.get(path).await.1;
+        let (mut rest, mut version) = (Vec::new(), None);
+        loop {
+            let (code, page) = cluster.get(&format!("{path}?limit=4&continue={token}")).await;
+            assert_eq!(code, 200, "{page}");
+            let at = *version.get_or_insert(version_of(&page));
+            assert!(at >= version_of(&whole), "the latest state");
+            assert_eq!(version_of(&page), at, "consistent from here on");
+            rest.extend(names(&page));
+            let Some(next) = page["metadata"]["continue"].as_str() else { break };
+            token = next.to_owned();
+            cluster.config_map(&namespaces[1], &format!("zz-unseen-{}-{}", scope.len(), rest.len())).await;
+        }
+        assert_eq!([names(&first), rest].concat(), names(&whole));
+    }
+    let (_, old) = page_of_the_past(&cluster, &one, &namespaces[1]).await;
+    let (code, status) = cluster.ask(Method::DELETE, &format!("{one}?continue={old}"), &Value::Null).await;
+    assert_eq!((code, status["metadata"]["continue"].is_string()), (410, true), "{status}");
+    let latest = status["metadata"]["continue"].as_str().unwrap();
+    assert_eq!(cluster.get(&format!("{ALL}?continue={latest}")).await.0, 400, "a token of another list");
+    let too_old = cluster.get(&format!("{ALL}?resourceVersion=1&resourceVersionMatch=Exact")).await.1;
+    assert_eq!(too_old["message"], "The resourceVersion for the provided list is too old.");
+    assert_eq!(too_old["metadata"], json!({}), "nothing to go on with");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,4 +5,5 @@ mod logs;
 mod paths;
 mod protobuf;
 mod serving;
+mod sharding;
 mod watches;

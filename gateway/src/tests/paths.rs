@@ -189,7 +189,7 @@ async fn requests_are_counted_by_the_references_names() {
     cluster.get("/api/v1/no-such-things/x").await;
     let (_, text) = cluster.get("/metrics").await;
     let text = text.as_str().unwrap().to_owned();
-    let line = "apiserver_request_total{verb=\"GET\",group=\"\",version=\"v1\",resource=\"namespaces\",subresource=\"\",\
+    let line = "apiserver_request_total{logical_cluster=\"default\",verb=\"GET\",group=\"\",version=\"v1\",resource=\"namespaces\",subresource=\"\",\
                 scope=\"resource\",code=\"200\"} 1";
     assert!(text.contains(line), "{text}");
     assert!(text.contains("apiserver_request_duration_seconds_bucket") && !text.contains("no-such-things"));

@@ -10,8 +10,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use http::Response;
 use shards::service::{DeleteOptions, Verb};
 
-use super::{Call, delete};
-use crate::list::{self, ListOptions};
+use super::{Call, delete, list};
+use crate::list::ListOptions;
 use crate::render::list::{ListMeta, answer};
 
 /// Deletions under way at a time.
@@ -23,12 +23,13 @@ pub(super) async fn serve(call: Call, body: Body) -> Result<Response<Body>, Stat
     let listing = ListOptions::read(&call.info.query, &scope)?;
     let body = call.read(body).await?;
     let options = delete::read_options(&call, &body)?;
-    let listed = list::list(&call.gateway.topology, &scope, &listing).await?;
+    let listed = list::page(&call, &scope, &listing).await?;
     let call = Arc::new(call);
     let deletions: Vec<_> =
         listed.objects.iter().map(|object| delete_one(call.clone(), object.clone(), options.clone())).collect();
     stream::iter(deletions).buffer_unordered(PARALLEL).try_collect::<()>().await?;
-    let meta = ListMeta { version: listed.version, ..ListMeta::default() };
+    let shard = scope.selector.shard.to_string();
+    let meta = ListMeta { version: listed.version, shard, ..ListMeta::default() };
     Ok(answer(&call.resource, call.served, listed.objects, &meta, output, call.now()))
 }
 

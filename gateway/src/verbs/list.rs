@@ -1,7 +1,7 @@
 //! list
 
-use api::Status;
 use api::status::Reason;
+use api::{Status, Version};
 use axum::body::Body;
 use http::Response;
 use smol_str::SmolStr;
@@ -15,25 +15,36 @@ pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
     let output = call.output()?;
     let scope = call.scope()?;
     let options = ListOptions::read(&call.info.query, &scope)?;
-    let listed =
-        list::list(&call.gateway.topology, &scope, &options).await.map_err(|status| too_old(status, &options))?;
+    let listed = page(&call, &scope, &options).await?;
     let meta = meta_of(&scope, &listed);
     Ok(answer(&call.resource, call.served, listed.objects, &meta, output, call.now()))
 }
 
-/// A `continue` token whose state is gone gets the reference's advice.
-fn too_old(status: Status, options: &ListOptions) -> Status {
-    match (status.reason(), &options.after) {
-        (Reason::Expired, Some(_)) => Status::expired(
-            "The provided continue parameter is too old to display a consistent list result. You must start a new list \
-             without the continue parameter.",
-        ),
-        _ => status,
+/// Reads a page. One whose state is gone is refused with the reference's advice.
+pub(super) async fn page(call: &Call, scope: &Scope, options: &ListOptions) -> Result<Listed, Status> {
+    match list::list(&call.gateway.topology, scope, options).await {
+        Err(status) if status.reason() == Reason::Expired => Err(expired(scope, options)),
+        listed => listed,
     }
 }
 
+fn expired(scope: &Scope, options: &ListOptions) -> Status {
+    let Some(last) = options.after.clone() else {
+        return Status::expired("The resourceVersion for the provided list is too old.");
+    };
+    let token = Continuation::new(&scope.cluster, scope.resource.id_name, &scope.namespace, Version::ZERO, last);
+    Status::expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+         without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
+         results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+         modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+    )
+    .continues(token.at_latest().encode())
+}
+
 fn meta_of(scope: &Scope, listed: &Listed) -> ListMeta {
-    let mut meta = ListMeta { version: listed.version, ..ListMeta::default() };
+    let shard = scope.selector.shard.to_string();
+    let mut meta = ListMeta { version: listed.version, shard, ..ListMeta::default() };
     if let (Some(last), 1..) = (listed.objects.last(), listed.remaining) {
         let key: (SmolStr, SmolStr) = (last.namespace.clone(), last.name.clone());
         let id = scope.resource.id_name;

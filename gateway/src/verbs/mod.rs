@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use api::codec::{self, Format};
 use api::resource::Served;
-use api::selector::{FieldSelector, LabelSelector, Selector};
+use api::selector::{FieldSelector, LabelSelector, Selector, ShardSelector};
 use api::status::Reason;
 use api::{Object, Resource, Status};
 use axum::body::Body;
@@ -124,11 +124,14 @@ impl Call {
             name => format!("metadata.name={name},{text}"),
         };
         let fields = FieldSelector::parse(&text, &self.resource).map_err(Status::bad_request)?;
+        // The reference says the same with code 500, as if the mistake were its own.
+        let shard = ShardSelector::parse(query.text("shardSelector"))
+            .map_err(|error| Status::bad_request(format!("invalid shard selector: {error}")))?;
         Ok(Scope {
             cluster: self.info.cluster.clone(),
             resource: self.resource.clone(),
             namespace: self.namespace.clone(),
-            selector: Arc::new(Selector { labels, fields }),
+            selector: Arc::new(Selector { labels, fields, shard }),
         })
     }
 

@@ -103,8 +103,9 @@ pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
         // Thousands of watches that began together should not get their bookmarks together.
         bookmark_every: options.bookmarks.then(|| limits.bookmark.mul_f64(0.75 + spread / 2.0)),
     };
-    let mut response =
-        Response::new(body.into_body(call.gateway.clone(), crate::resource_labels(&call.resource, call.served)));
+    let mut response = Response::new(
+        body.into_body(call.gateway.clone(), crate::resource_labels(&scope.cluster, &call.resource, call.served)),
+    );
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert("cache-control", HeaderValue::from_static("no-cache, private"));
     Ok(response)

@@ -92,6 +92,7 @@ async fn selectors_choose_by_label_field_and_name() {
         let selector = api::selector::Selector {
             labels: api::selector::LabelSelector::parse(labels).unwrap(),
             fields: api::selector::FieldSelector::parse(fields, cluster.resource("configmaps")).unwrap(),
+            ..Default::default()
         };
         let selector = std::sync::Arc::new(selector);
         let request = ListRequest { selector, ..cluster.list_request("configmaps", "default") };

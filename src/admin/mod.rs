@@ -1,0 +1,40 @@
+//! `shardplane admin`: what operators of the service do. One file per subject. Tables and documents go to stdout, and
+//! nothing else does.
+
+pub(crate) mod clusters;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::Failure;
+
+/// Flags of `admin`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AdminArgs {
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Subject {
+    /// Make, list and delete logical clusters
+    Clusters(clusters::ClustersArgs),
+}
+
+/// How answers are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    #[default]
+    Table,
+    /// For programs
+    Json,
+}
+
+/// Does what was asked for.
+pub(crate) async fn run(args: AdminArgs) -> Result<ExitCode, Failure> {
+    match args.subject {
+        Subject::Clusters(args) => clusters::run(args).await,
+    }
+}
