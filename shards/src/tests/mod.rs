@@ -10,5 +10,6 @@ mod ownership;
 mod pods;
 mod restarts;
 mod services;
+mod takeover;
 mod verbs;
 mod watches;
