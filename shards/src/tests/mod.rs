@@ -13,6 +13,7 @@ mod pods;
 mod restarts;
 mod rpc;
 mod services;
+mod takeover;
 mod verbs;
 mod watches;
 mod wire;
