@@ -351,7 +351,7 @@ pub(crate) struct LoadtestPart {
     pub(crate) load: loadtest::Command,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 10s, 5m or 1h"))
 }
 
