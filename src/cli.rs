@@ -352,7 +352,6 @@ pub(crate) struct LoadtestPart {
     pub(crate) load: loadtest::Command,
 }
 
-<<<<<<< HEAD
 /// What `--shards` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ShardsAt {
@@ -379,10 +378,7 @@ impl FromStr for ShardsAt {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-=======
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
->>>>>>> member
     humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 10s, 5m or 1h"))
 }
 
