@@ -4,65 +4,11 @@
 
 mod harness;
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use api::ambient::{Ambient, Clock, Entropy};
-use client::Transport;
-use client::https::{HttpsFactory, HttpsOptions};
 use harness::Server;
-use robustness::load::{Fault, Plan, Ran, run};
-
-/// The machine's time and some randomness, for clients.
-struct Machine {
-    start: Instant,
-    state: AtomicU64,
-}
-
-impl Clock for Machine {
-    fn wall_micros(&self) -> i64 {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        since.as_micros().try_into().unwrap()
-    }
-
-    fn boot(&self) -> Duration {
-        self.start.elapsed()
-    }
-}
-
-impl Entropy for Machine {
-    fn next_u64(&self) -> u64 {
-        let mut mixed = self.state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed ^ (mixed >> 27)
-    }
-}
-
-fn ambient(seed: u64) -> Ambient {
-    let machine = Arc::new(Machine { start: Instant::now(), state: AtomicU64::new(seed) });
-    Ambient { clock: machine.clone(), entropy: machine }
-}
-
-/// Runs the load on the server of a kubeconfig. A history that is wrong is kept.
-fn load(plan: Plan, kubeconfig: &Path, faults: Vec<Fault>) -> Ran {
-    let seed = plan.seed;
-    let ambient = ambient(seed);
-    let target = client::kubeconfig::load(Some(kubeconfig), None).unwrap();
-    let factory = HttpsFactory::new(&target, HttpsOptions::new(ambient.clone())).unwrap();
-    let connect = |_| -> Arc<dyn Transport> { factory.transport() };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
-    let ran = runtime.block_on(run(plan, &ambient, &connect, faults)).unwrap();
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    eprintln!("SHARDPLANE_SEED={seed}\n{}", ran.report);
-    if !ran.report.is_fine() {
-        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("history-{seed}.jsonl"));
-        ran.history.save(std::io::BufWriter::new(std::fs::File::create(&kept).unwrap())).unwrap();
-        panic!("kept in {}\n{}\n{}", kept.display(), ran.report, ran.verdict);
-    }
-    ran
-}
+use harness::load::{Load, run};
+use robustness::load::{Fault, Plan};
 
 /// A small load, or with SHARDPLANE_LOAD=large one that takes the machine for itself.
 fn plan() -> Plan {
@@ -94,10 +40,10 @@ fn kill_9_under_load_leaves_a_correct_history() {
         });
         sender.send(again.await.unwrap()).unwrap();
     });
-    let ran = load(plan(), &kubeconfig, vec![fault]);
+    let ran = run(vec![Load { plan: plan(), kubeconfigs: vec![kubeconfig], faults: vec![fault] }]);
     drop(restarted.recv().unwrap());
 
-    let report = &ran.report;
+    let report = &ran[0].report;
     // It was a test: there was load before and behind the crash, and the crash was felt.
     assert!(report.acknowledged > 100 && report.events > 500 && report.lists > 20, "{report}");
     assert!(report.unanswered > 0 && report.resumptions > 20, "{report}");

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
+pub mod load;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
