@@ -4,6 +4,7 @@
 
 mod harness;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::Server;
@@ -49,4 +50,23 @@ fn kill_9_under_load_leaves_a_correct_history() {
     assert!(report.unanswered > 0 && report.resumptions > 20, "{report}");
     assert_eq!((report.acknowledged_lost, report.events_lost, report.events_repeated), (0, 0, 0));
     assert!(report.faults[0].outage < Duration::from_secs(5), "{report}");
+}
+
+#[test]
+fn a_pause_under_load_is_only_a_pause() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Arc::new(Server::start(&directory.path().join("data"), &["--nodes", "0", "--shards", "3"]));
+    let kubeconfig = server.kubeconfig();
+    let paused = server.clone();
+    let fault = Fault::new(Duration::from_secs(1), "SIGSTOP and SIGCONT", async move {
+        paused.signal("-STOP");
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        paused.signal("-CONT");
+    });
+    let plan = Plan { duration: Duration::from_secs(4), ..plan() };
+    let ran = run(vec![Load { plan, kubeconfigs: vec![kubeconfig], faults: vec![fault] }]);
+    let report = &ran[0].report;
+    // Connections lasted and nothing was forgotten.
+    assert_eq!((report.unanswered, report.relists), (0, 0), "{report}");
+    assert!(report.acknowledged > 50 && report.faults[0].outage > Duration::from_secs(1), "{report}");
 }
