@@ -4,71 +4,14 @@
 
 mod harness;
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use api::ambient::{Ambient, Clock, Entropy};
-use client::Transport;
-use client::https::{HttpsFactory, HttpsOptions};
 use harness::Server;
+use harness::load::{Load, run};
 use harness::service::{Process, Service};
-use robustness::load::{Fault, Plan, Ran, run};
-
-/// The machine's time and some randomness, for clients.
-struct Machine {
-    start: Instant,
-    state: AtomicU64,
-}
-
-impl Clock for Machine {
-    fn wall_micros(&self) -> i64 {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        since.as_micros().try_into().unwrap()
-    }
-
-    fn boot(&self) -> Duration {
-        self.start.elapsed()
-    }
-}
-
-impl Entropy for Machine {
-    fn next_u64(&self) -> u64 {
-        let mut mixed = self.state.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed ^ (mixed >> 27)
-    }
-}
-
-fn ambient(seed: u64) -> Ambient {
-    let machine = Arc::new(Machine { start: Instant::now(), state: AtomicU64::new(seed) });
-    Ambient { clock: machine.clone(), entropy: machine }
-}
-
-/// Runs the load on the servers of these kubeconfigs, in turns. A history that is wrong is kept.
-fn load(plan: Plan, kubeconfigs: &[PathBuf], faults: Vec<Fault>) -> Ran {
-    let seed = plan.seed;
-    let ambient = ambient(seed);
-    let factories: Vec<HttpsFactory> = kubeconfigs
-        .iter()
-        .map(|kubeconfig| {
-            let target = client::kubeconfig::load(Some(kubeconfig), None).unwrap();
-            HttpsFactory::new(&target, HttpsOptions::new(ambient.clone())).unwrap()
-        })
-        .collect();
-    let connect = |number: usize| -> Arc<dyn Transport> { factories[number % factories.len()].transport() };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
-    let ran = runtime.block_on(run(plan, &ambient, &connect, faults)).unwrap();
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    eprintln!("SHARDPLANE_SEED={seed}\n{}", ran.report);
-    if !ran.report.is_fine() {
-        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("history-{seed}.jsonl"));
-        ran.history.save(std::io::BufWriter::new(std::fs::File::create(&kept).unwrap())).unwrap();
-        panic!("kept in {}\n{}\n{}", kept.display(), ran.report, ran.verdict);
-    }
-    ran
-}
+use robustness::load::{Fault, Plan};
 
 /// A small load, or with SHARDPLANE_LOAD=large one that takes the machine for itself.
 fn plan() -> Plan {
@@ -100,15 +43,34 @@ fn kill_9_under_load_leaves_a_correct_history() {
         });
         sender.send(again.await.unwrap()).unwrap();
     });
-    let ran = load(plan(), &[kubeconfig], vec![fault]);
+    let ran = run(vec![Load { plan: plan(), kubeconfigs: vec![kubeconfig], faults: vec![fault] }]);
     drop(restarted.recv().unwrap());
 
-    let report = &ran.report;
+    let report = &ran[0].report;
     // It was a test: there was load before and behind the crash, and the crash was felt.
     assert!(report.acknowledged > 100 && report.events > 500 && report.lists > 20, "{report}");
     assert!(report.unanswered > 0 && report.resumptions > 20, "{report}");
     assert_eq!((report.acknowledged_lost, report.events_lost, report.events_repeated), (0, 0, 0));
     assert!(report.faults[0].outage < Duration::from_secs(5), "{report}");
+}
+
+#[test]
+fn a_pause_under_load_is_only_a_pause() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Arc::new(Server::start(&directory.path().join("data"), &["--nodes", "0", "--shards", "3"]));
+    let kubeconfig = server.kubeconfig();
+    let paused = server.clone();
+    let fault = Fault::new(Duration::from_secs(1), "SIGSTOP and SIGCONT", async move {
+        paused.signal("-STOP");
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        paused.signal("-CONT");
+    });
+    let plan = Plan { duration: Duration::from_secs(4), ..plan() };
+    let ran = run(vec![Load { plan, kubeconfigs: vec![kubeconfig], faults: vec![fault] }]);
+    let report = &ran[0].report;
+    // Connections lasted and nothing was forgotten.
+    assert_eq!((report.unanswered, report.relists), (0, 0), "{report}");
+    assert!(report.acknowledged > 50 && report.faults[0].outage > Duration::from_secs(1), "{report}");
 }
 
 /// Does something to a process that takes a while, beside the load.
@@ -154,11 +116,11 @@ fn shards_die_pause_and_leave_and_the_history_is_correct() {
     ];
     let plan = Plan { duration: Duration::from_secs(32), settle: Duration::from_secs(60), ..plan() };
     let kubeconfigs: Vec<PathBuf> = gateways.iter().map(Server::kubeconfig).collect();
-    let ran = load(plan, &kubeconfigs, faults);
+    let ran = run(vec![Load { plan, kubeconfigs, faults }]);
     for gateway in &mut gateways {
         gateway.expected_warnings = vec![" WARN "];
     }
-    let report = &ran.report;
+    let report = &ran[0].report;
     assert!(report.acknowledged > 500 && report.events > 1000 && report.lists > 20, "{report}");
     assert_eq!((report.acknowledged_lost, report.events_lost, report.events_repeated), (0, 0, 0));
     assert_eq!(report.relists, 0, "no watch had to begin again: {report}");

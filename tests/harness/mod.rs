@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
+pub mod load;
 pub mod service;
 
 use std::io::{BufRead, BufReader, Read, Write};

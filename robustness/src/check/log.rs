@@ -140,10 +140,16 @@ impl Log {
         for (at, commit) in self.commits.iter_mut().enumerate() {
             let What::Put(state) = commit.what else { continue };
             let key = history.key(commit.key);
-            let Some(by) = self.writes.get(&state.write).copied() else {
-                if !rules.others_write && self.keys[commit.key.0 as usize].written {
+            let by = self.writes.get(&state.write).copied();
+            let Some(by) = by.filter(|by| history.operations[*by].key == commit.key) else {
+                // A write of another object, or of one in another cluster, is never right.
+                if by.is_some() || (!rules.others_write && self.keys[commit.key.0 as usize].written) {
                     let what = format!("{key} at {} was written by nobody", commit.version);
-                    verdict.add(Guarantee::ReadsCommitted, what, || vec![excerpt::source(history, commit.source)]);
+                    verdict.add(Guarantee::ReadsCommitted, what, || {
+                        let mut lines = vec![excerpt::source(history, commit.source)];
+                        lines.extend(by.map(|by| excerpt::operation(history, by)));
+                        lines
+                    });
                 }
                 continue;
             };

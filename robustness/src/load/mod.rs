@@ -156,7 +156,7 @@ pub struct Ran {
 }
 
 /// Makes the transport of client `number`: all the same way, or over several gateways.
-pub type Connect<'a> = &'a dyn Fn(usize) -> Arc<dyn Transport>;
+pub type Connect<'a> = &'a (dyn Fn(usize) -> Arc<dyn Transport> + Sync);
 
 /// What all clients of a run share.
 struct Shared {
@@ -199,11 +199,27 @@ impl Random {
     }
 }
 
+/// A recorder for [`run_with`].
+pub fn recorder(ambient: &Ambient) -> Recorder {
+    Recorder::new(ambient.clock.clone(), object::TERMS.map(str::to_owned).to_vec())
+}
+
 /// Runs the load and the faults, and checks what was seen.
 pub async fn run(plan: Plan, ambient: &Ambient, connect: Connect<'_>, faults: Vec<Fault>) -> Result<Ran, RunError> {
-    let terms = object::TERMS.map(str::to_owned).to_vec();
+    run_with(&recorder(ambient), plan, ambient, connect, faults).await
+}
+
+/// The same into a history that others write to at the same time: loads on two logical clusters must not see each other,
+/// nor share a version. Each checks everything that was seen by its own end.
+pub async fn run_with(
+    recorder: &Recorder,
+    plan: Plan,
+    ambient: &Ambient,
+    connect: Connect<'_>,
+    faults: Vec<Fault>,
+) -> Result<Ran, RunError> {
     let shared = Arc::new(Shared {
-        recorder: Recorder::new(ambient.clock.clone(), terms),
+        recorder: recorder.clone(),
         plan,
         ambient: ambient.clone(),
         counts: Arc::default(),

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use tokio::time::sleep;
 
-use super::{Fault, Plan, Ran, Resource, run};
+use super::{Fault, Plan, Ran, Resource, recorder, run, run_with};
 use crate::Guarantee;
 
 fn plan(seed: u64) -> Plan {
@@ -85,4 +85,19 @@ async fn lost_events_are_reported() {
     assert!(!report.is_fine() && report.events_lost > 0, "{report}");
     assert!(verdict.broken(Guarantee::WatchReliable) > 0, "{verdict}");
     assert_eq!(report.acknowledged_lost, 0, "{verdict}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clusters_of_one_service_share_no_version() {
+    let ambient = seeded_ambient(3);
+    let recorder = recorder(&ambient);
+    let (one, other): (Arc<dyn Transport>, Arc<dyn Transport>) = (Arc::new(FakeApi::new()), Arc::new(FakeApi::new()));
+    let (to_one, to_other) = (|_| one.clone(), |_| other.clone());
+    let tenant = Plan { cluster: "tenant".to_owned(), ..plan(3) };
+    let (_, ran) = tokio::join!(
+        run_with(&recorder, plan(3), &ambient, &to_one, Vec::new()),
+        run_with(&recorder, tenant, &ambient, &to_other, Vec::new()),
+    );
+    let Ran { verdict, .. } = ran.unwrap();
+    assert!(verdict.broken(Guarantee::VersionUnique) > 1000, "two servers count on their own: {verdict}");
 }

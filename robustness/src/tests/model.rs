@@ -63,6 +63,8 @@ pub(super) enum Bug {
     ExecutedTwice,
     /// Refused with a conflict, and written.
     RefusedButDone,
+    /// A get answers with another object.
+    MixedUp,
     /// One watcher gets another content.
     TwoContents,
 }
@@ -200,6 +202,11 @@ impl Server {
                     && let Some(old) = self.previous(key, version)
                 {
                     return old;
+                }
+                if self.wrong(Bug::MixedUp, 30)
+                    && let Some((version, state)) = self.objects.values().next().copied()
+                {
+                    return Outcome::Done { version, state };
                 }
                 Some(Outcome::Done { version, state })
             }

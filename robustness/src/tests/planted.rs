@@ -115,6 +115,11 @@ fn a_refused_write_that_happens() {
 }
 
 #[test]
+fn an_object_under_the_name_of_another() {
+    catches(Bug::MixedUp, &[VersionUnique]);
+}
+
+#[test]
 fn two_contents_of_one_version() {
     catches(Bug::TwoContents, &[WatchAtomic]);
 }
