@@ -16,8 +16,9 @@ use parking_lot::Mutex;
 use store::{Batch, BatchId, Fence, StoreError, Write};
 
 use crate::claim::settle;
-use crate::contents::{Layout, Log};
+use crate::contents::Log;
 use crate::keys::{self, Class, Place};
+use crate::layout::Layout;
 use crate::log::{Entry, OVERHEAD};
 use crate::sequencer::Written;
 use crate::shard::Shard;
@@ -49,11 +50,10 @@ pub(crate) struct Logs {
 impl Logs {
     /// A batch is durable.
     pub(crate) fn note(&self, layout: &Layout, writes: &[Written]) {
-        let tables = layout.tables.len() / layout.clusters.len();
         let mut sizes = self.sizes.lock();
         for write in writes {
             let (event, class) = (&write.event, layout.table(write.table).class);
-            let id = (event.slot, (write.table.0 as usize / tables) as u16, class);
+            let id = (event.slot, layout.cluster_of(write.table), class);
             let size = sizes.entry(id).or_insert(Size { oldest: event.version, bytes: 0 });
             size.bytes += OVERHEAD + if event.deleted { 0 } else { event.object.tail().len() };
         }
@@ -188,7 +188,7 @@ impl<'a> Trim<'a> {
     /// Adds a page of a log; answers whether there is more of it.
     async fn add(&mut self, (slot, cluster_at, class): LogId, to: Version) -> Result<bool, StoreError> {
         let store = &self.shard.committer.store;
-        let cluster = self.shard.clusters()[usize::from(cluster_at)].as_str();
+        let cluster = self.shard.layout.cluster(usize::from(cluster_at));
         let key = keys::floors(slot, cluster);
         let floors = match self.floors.get(&(slot, cluster_at)) {
             Some(floors) => *floors,
@@ -251,7 +251,7 @@ impl<'a> Trim<'a> {
             let owners = slots.iter().map(|slot| Fence { key: keys::slot_owner(*slot), expected: Some(epoch.clone()) });
             fences.extend(owners);
             for ((slot, cluster_at), floors) in floors {
-                let key = keys::floors(slot, &shard.clusters()[usize::from(cluster_at)]);
+                let key = keys::floors(slot, shard.layout.cluster(usize::from(cluster_at)));
                 writes.push(Write::Put(key, keys::encode_floors(floors)));
             }
             let id = BatchId(committer.ambient.entropy.next_u128());

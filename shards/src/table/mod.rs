@@ -68,16 +68,23 @@ struct Subscriber {
 }
 
 impl Table {
-    /// One that has no slots yet.
-    pub(crate) fn new(resource: Arc<Resource>, cluster: SmolStr, class: Class, retention: Retention) -> Self {
+    /// One that is empty.
+    pub(crate) fn new(
+        resource: Arc<Resource>,
+        cluster: SmolStr,
+        class: Class,
+        retention: Retention,
+        floor: Version,
+        slots: Arc<SlotSet>,
+    ) -> Self {
         let inner = Inner {
-            slots: Arc::default(),
+            slots,
             moves: 0,
             objects: BTreeMap::new(),
             index: BTreeMap::new(),
             ring: VecDeque::new(),
             ring_bytes: 0,
-            floor: Version::ZERO,
+            floor,
             subscribers: Vec::new(),
         };
         Self { resource, cluster, class, retention, inner: RwLock::new(inner) }
