@@ -65,6 +65,8 @@ impl Default for Mirror {
     }
 }
 
+type SharedMirror = Arc<RwLock<Mirror>>;
+
 impl Mirror {
     /// All that a peer has in its slots, at one version.
     fn list(&mut self, ordinal: u16, slots: &SlotSet, page: ListPage, slot_of: impl Fn(&Object) -> Slot) {
@@ -102,7 +104,7 @@ impl Mirror {
 /// See the module.
 pub(crate) struct Followed {
     /// By the cluster's position and the kind.
-    mirrors: RwLock<BTreeMap<(usize, Kind), Arc<RwLock<Mirror>>>>,
+    mirrors: RwLock<BTreeMap<(usize, Kind), SharedMirror>>,
     clock: Arc<dyn Clock>,
     /// Boot time since when some slot has no owner.
     orphaned: RwLock<Option<Duration>>,
@@ -114,12 +116,12 @@ impl Followed {
     }
 
     /// `None` where the kind is not served.
-    fn of(&self, call: Call<'_>, kind: Kind) -> Option<Arc<RwLock<Mirror>>> {
+    fn of(&self, call: Call<'_>, kind: Kind) -> Option<SharedMirror> {
         call.shard.registry.named(kind.id_name())?;
         Some(self.mirror(call.shard.layout.cluster_at(&call.request.cluster)?, kind))
     }
 
-    fn mirror(&self, cluster_at: usize, kind: Kind) -> Arc<RwLock<Mirror>> {
+    fn mirror(&self, cluster_at: usize, kind: Kind) -> SharedMirror {
         if let Some(mirror) = self.mirrors.read().get(&(cluster_at, kind)) {
             return mirror.clone();
         }
@@ -172,6 +174,9 @@ impl Followed {
     }
 }
 
+/// The tasks that follow one peer, by the cluster's position and the kind.
+type Followers = BTreeMap<(usize, Kind), AbortHandle>;
+
 /// Follows every kind of every cluster on every peer, whoever that is, for ever.
 pub(crate) async fn run(shard: &Shard) {
     let topology = loop {
@@ -181,7 +186,7 @@ pub(crate) async fn run(shard: &Shard) {
         }
     };
     let mut tasks = JoinSet::new();
-    let mut followed: BTreeMap<u16, (Arc<dyn ShardService>, BTreeMap<(usize, Kind), AbortHandle>)> = BTreeMap::new();
+    let mut followed: BTreeMap<u16, (Arc<dyn ShardService>, Followers)> = BTreeMap::new();
     let mut growth = shard.layout.growth();
     loop {
         let (map, clusters) = (topology.current(), *growth.borrow_and_update());
@@ -194,7 +199,7 @@ pub(crate) async fn run(shard: &Shard) {
             stays
         });
         for member in map.members() {
-            let fresh = || (member.service.clone(), BTreeMap::new());
+            let fresh = || (member.service.clone(), Followers::new());
             let (_, handles) = followed.entry(member.ordinal).or_insert_with(fresh);
             let kinds = Kind::ALL.into_iter().filter(|kind| shard.registry.named(kind.id_name()).is_some());
             for (kind, at) in kinds.flat_map(|kind| (0..clusters).map(move |at| (kind, at))) {

@@ -31,6 +31,9 @@ struct OfCluster {
     tables: Box<[Table]>,
 }
 
+/// Some clusters, one after another.
+type Chunk = Box<[OnceLock<OfCluster>]>;
+
 /// See the module.
 pub(crate) struct Layout {
     pub(crate) registry: Arc<Registry>,
@@ -40,7 +43,7 @@ pub(crate) struct Layout {
     retention: [Retention; 2],
     /// Tables of each cluster.
     rows: usize,
-    chunks: Box<[OnceLock<Box<[OnceLock<OfCluster>]>>]>,
+    chunks: Box<[OnceLock<Chunk>]>,
     names: RwLock<HashMap<SmolStr, usize>>,
     count: watch::Sender<usize>,
     /// The slots that all tables are about.
