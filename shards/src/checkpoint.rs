@@ -22,6 +22,7 @@ use crate::layout::Layout;
 use crate::log::{Entry, OVERHEAD};
 use crate::sequencer::Written;
 use crate::shard::Shard;
+use crate::table::Table;
 
 /// How often it looks for logs that are due.
 const EVERY: Duration = Duration::from_secs(1);
@@ -72,6 +73,11 @@ impl Logs {
     /// Slots have left.
     pub(crate) fn remove(&self, slots: &SlotSet) {
         self.sizes.lock().retain(|(slot, ..), _| !slots.contains(*slot));
+    }
+
+    /// A cluster is gone.
+    fn forget(&self, cluster_at: u16) {
+        self.sizes.lock().retain(|(_, at, _), _| *at != cluster_at);
     }
 
     fn trimmed(&self, id: LogId, to: Version, bytes: usize, is_empty: bool) {
@@ -262,6 +268,28 @@ impl<'a> Trim<'a> {
         }
         Ok(())
     }
+}
+
+/// Takes all that this shard's slots hold of a logical cluster out of the store and out of memory. Its id must not be asked for
+/// any more, nor used again.
+pub(crate) async fn drop_cluster(shard: &Shard, cluster: &str) -> Result<(), StoreError> {
+    let Some(at) = shard.layout.cluster_at(cluster) else { return Ok(()) };
+    let committer = &shard.committer;
+    let epoch = committer.epoch.encode();
+    let owned: Vec<Slot> = shard.owned().iter().collect();
+    for some in owned.chunks(SCAN) {
+        let mut fences =
+            vec![Fence { key: keys::ordinal_owner(committer.epoch.ordinal), expected: Some(epoch.clone()) }];
+        fences.extend(some.iter().map(|slot| Fence { key: keys::slot_owner(*slot), expected: Some(epoch.clone()) }));
+        let range =
+            |slot: &Slot| Write::DeleteRange(keys::cluster_start(*slot, cluster), keys::cluster_end(*slot, cluster));
+        let writes = some.iter().map(range).collect();
+        let id = BatchId(committer.ambient.entropy.next_u128());
+        settle(&committer.store, Batch { id, fences, writes }).await?;
+    }
+    committer.logs.forget(at as u16);
+    shard.layout.tables_of(at).iter().for_each(Table::clear);
+    Ok(())
 }
 
 fn damaged(key: &[u8]) -> StoreError {

@@ -120,7 +120,12 @@ fn in_cluster(slot: Slot, cluster: &str, more: usize) -> BytesMut {
     key
 }
 
-/// Where what a slot holds of a cluster ends.
+/// Where what a slot holds of a cluster begins.
+pub(crate) fn cluster_start(slot: Slot, cluster: &str) -> Bytes {
+    in_cluster(slot, cluster, 0).freeze()
+}
+
+/// Where it ends.
 pub(crate) fn cluster_end(slot: Slot, cluster: &str) -> Bytes {
     let mut key = BytesMut::from(&in_cluster(slot, cluster, 0)[..cluster.len() + 3]);
     key.put_u8(1);

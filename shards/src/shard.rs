@@ -280,6 +280,12 @@ impl Shard {
         self.layout.table(id)
     }
 
+    /// Takes all that this shard's slots hold of a logical cluster out of the store and out of memory. Nobody may ask for that
+    /// id any more, and it must never be used again. May be called again after an error.
+    pub async fn drop_cluster(&self, cluster: &str) -> Result<(), StoreError> {
+        crate::checkpoint::drop_cluster(self, cluster).await
+    }
+
     /// The slots that this shard answers for.
     pub fn owned(&self) -> Arc<SlotSet> {
         self.sequencer.owned()

@@ -138,6 +138,17 @@ impl Table {
         self.inner.write().subscribers.clear();
     }
 
+    /// Forgets everything, because the cluster is gone.
+    pub(crate) fn clear(&self) {
+        let mut inner = self.inner.write();
+        inner.subscribers.clear();
+        inner.objects.clear();
+        inner.index.clear();
+        inner.ring = VecDeque::new();
+        inner.ring_bytes = 0;
+        inner.floor = Version::MAX;
+    }
+
     /// Drops from the ring what is too old, for tables that nobody writes to any more.
     pub(crate) fn expire(&self, now: Version) {
         self.inner.write().trim(self.retention, now);

@@ -172,6 +172,14 @@ async fn clusters_come_while_shards_serve_and_move_with_the_slots() {
     assert_eq!(object(cluster.send(get).await).unwrap().version, made.version);
     assert_eq!((read("default").await, read("blue-1").await), (green.version, blue.version));
     cluster.shards.iter().for_each(|shard| shard.layout.tables().for_each(crate::table::Table::consistency_check));
+
+    for shard in &cluster.shards {
+        shard.drop_cluster("blue-1").await.unwrap();
+        shard.drop_cluster("red-2").await.unwrap();
+    }
+    assert_eq!(read("default").await, green.version, "another cluster does not notice");
+    // It refuses keys of other clusters.
+    super::audit::stored(&cluster.store, &cluster.registry).await;
 }
 
 #[tokio::test(start_paused = true)]
