@@ -22,13 +22,13 @@ pub(crate) async fn run(shard: &Shard, metrics: &Metrics) {
     loop {
         tokio::time::sleep(EVERY).await;
         let now = shard.sequencer.now();
-        for table in shard.tables.iter() {
+        for table in shard.layout.tables() {
             table.expire(now);
             metrics.objects(&table.cluster, table.resource.id_name, table.len());
         }
         if let Some(events) = shard.registry.named("events") {
-            for cluster in shard.clusters() {
-                expire_events(shard, cluster, events.id, now).await;
+            for at in 0..shard.layout.clusters() {
+                expire_events(shard, shard.layout.cluster(at), events.id, now).await;
             }
         }
     }

@@ -25,6 +25,7 @@ mod contents;
 mod follow;
 mod housekeeping;
 mod keys;
+mod layout;
 mod lease;
 mod log;
 mod moves;

@@ -68,16 +68,23 @@ struct Subscriber {
 }
 
 impl Table {
-    /// One that has no slots yet.
-    pub(crate) fn new(resource: Arc<Resource>, cluster: SmolStr, class: Class, retention: Retention) -> Self {
+    /// One that is empty.
+    pub(crate) fn new(
+        resource: Arc<Resource>,
+        cluster: SmolStr,
+        class: Class,
+        retention: Retention,
+        floor: Version,
+        slots: Arc<SlotSet>,
+    ) -> Self {
         let inner = Inner {
-            slots: Arc::default(),
+            slots,
             moves: 0,
             objects: BTreeMap::new(),
             index: BTreeMap::new(),
             ring: VecDeque::new(),
             ring_bytes: 0,
-            floor: Version::ZERO,
+            floor,
             subscribers: Vec::new(),
         };
         Self { resource, cluster, class, retention, inner: RwLock::new(inner) }
@@ -129,6 +136,17 @@ impl Table {
     /// Ends every subscription.
     pub(crate) fn disconnect(&self) {
         self.inner.write().subscribers.clear();
+    }
+
+    /// Forgets everything, because the cluster is gone.
+    pub(crate) fn clear(&self) {
+        let mut inner = self.inner.write();
+        inner.subscribers.clear();
+        inner.objects.clear();
+        inner.index.clear();
+        inner.ring = VecDeque::new();
+        inner.ring_bytes = 0;
+        inner.floor = Version::MAX;
     }
 
     /// Drops from the ring what is too old, for tables that nobody writes to any more.

@@ -65,7 +65,7 @@ async fn a_slot_moves_with_its_objects_its_history_and_its_requests() {
     let past = ListRequest { at: Some(first.version), ..cluster.list_request("configmaps", "default") };
     let past = services[to].list(past).await.unwrap();
     assert_eq!(versions(&past.objects), [first.version], "the past came along");
-    cluster.shards.iter().for_each(|shard| shard.tables.iter().for_each(crate::table::Table::consistency_check));
+    cluster.shards.iter().for_each(|shard| shard.layout.tables().for_each(crate::table::Table::consistency_check));
 }
 
 #[tokio::test(start_paused = true)]

@@ -126,6 +126,63 @@ async fn a_floor_outlives_an_heir_that_never_wrote() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn clusters_come_while_shards_serve_and_move_with_the_slots() {
+    let mut cluster = Cluster::start(1).await;
+    join(&mut cluster, 1).await;
+    let of_blue = |verb| {
+        let request = cluster.request("configmaps", "default", "a", verb);
+        Request { cluster: "blue-1".into(), ..request }
+    };
+    let create = |value: &str| Verb::Create {
+        body: bytes(&map("a", value)),
+        format: Format::Json,
+        options: WriteOptions::default(),
+        uid: "u".to_owned(),
+    };
+    let refused = object(cluster.send(of_blue(create("1"))).await).unwrap_err();
+    assert_eq!(refused.code(), 404, "it has no namespaces yet: {refused}");
+    let bootstrap = crate::Bootstrap {
+        cluster: "blue-1".into(),
+        registry: cluster.registry.clone(),
+        ambient: cluster.ambient.clone(),
+        service_cidr: ShardOptions::default().service_cidr,
+        advertise: None,
+    };
+    bootstrap.run(&cluster.topology).await.unwrap();
+    let green = cluster.create("configmaps", &map("a", "green")).await.unwrap();
+    let blue = object(cluster.send(of_blue(create("blue"))).await).unwrap();
+    // The heir has never heard of it.
+    cluster.move_slots(&SlotSet::full(), 0, 1).await.unwrap();
+    let read = async |name: &str| {
+        let get = cluster.request("configmaps", "default", "a", Verb::Get { version: None });
+        object(cluster.send(Request { cluster: name.into(), ..get }).await).unwrap().version
+    };
+    assert_eq!((read("default").await, read("blue-1").await), (green.version, blue.version));
+    // And one that comes between reading ahead and taking over.
+    cluster.shards[0].prefetch(&SlotSet::full()).await.unwrap();
+    let red = Request { cluster: "red-2".into(), ..cluster.request("namespaces", "", "n", create("red")) };
+    let body = bytes(&json!({"metadata": {"name": "n"}}));
+    let options = WriteOptions::default();
+    let verb = Verb::Create { body, format: Format::Json, options, uid: "u".to_owned() };
+    let made = object(cluster.send(Request { verb, ..red.clone() }).await).unwrap();
+    cluster.shards[1].release(&SlotSet::full(), cluster.shards[0].epoch()).await.unwrap();
+    cluster.shards[0].adopt(&SlotSet::full()).await.unwrap();
+    cluster.publish();
+    let get = Request { verb: Verb::Get { version: None }, ..red };
+    assert_eq!(object(cluster.send(get).await).unwrap().version, made.version);
+    assert_eq!((read("default").await, read("blue-1").await), (green.version, blue.version));
+    cluster.shards.iter().for_each(|shard| shard.layout.tables().for_each(crate::table::Table::consistency_check));
+
+    for shard in &cluster.shards {
+        shard.drop_cluster("blue-1").await.unwrap();
+        shard.drop_cluster("red-2").await.unwrap();
+    }
+    assert_eq!(read("default").await, green.version, "another cluster does not notice");
+    // It refuses keys of other clusters.
+    super::audit::stored(&cluster.store, &cluster.registry).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn older_data_is_refused_with_advice() {
     let store = FaultyStore::default();
     let writes = vec![Write::Put(keys::format(), Bytes::from_static(b"1"))];
