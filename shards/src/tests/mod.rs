@@ -1,5 +1,6 @@
 //! Tests of whole shards over a store that may fail. A random one prints its seed and takes one from `SHARDPLANE_SEED`.
 
+mod audit;
 mod cluster;
 mod faulty;
 mod informers;
@@ -8,6 +9,8 @@ mod model;
 mod moves;
 mod ownership;
 mod pods;
+mod restarts;
 mod services;
+mod takeover;
 mod verbs;
 mod watches;
