@@ -109,14 +109,13 @@ impl Checker {
             self.wrong(|| format!("the mark is {mark}, but {version} was not released"));
         }
         // Whoever comes to the present of a slot now finds what has arrived.
-        for (version, block) in self.truth.range(next(mark.max(self.shed))..) {
-            let slot = Slot(*block as u16);
-            if self.arrived.contains(version)
-                != merger.held(slot, version.before()).iter().any(|e| e.version == *version)
-            {
-                let version = *version;
-                self.wrong(|| format!("{version} is held, or arrived, and not both"));
-                break;
+        let behind = mark.max(self.shed);
+        for block in 0..BLOCKS {
+            let held: Vec<Version> =
+                merger.held(Slot(block as u16), behind).iter().map(|event| event.version).collect();
+            let since = self.arrived.range(next(behind)..).filter(|version| self.truth.get(version) == Some(&block));
+            if !since.copied().eq(held.iter().copied()) {
+                self.wrong(|| format!("{held:?} are held of {block}, and not what has arrived"));
             }
         }
     }
