@@ -1,4 +1,5 @@
-//! Wires the API together: data directory -> store -> shards -> gateway. What it does is in those crates.
+//! Wires the API together: data directory -> store -> shards -> gateway, or a gateway alone to shards of other processes.
+//! What it does is in those crates.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -12,30 +13,36 @@ use api::slot::{SLOTS, Slot};
 use gateway::pki::{Pki, write_private};
 use gateway::{Gateway, GatewayConfig, KubeletAccess, Tokens};
 use prometheus_client::registry::Registry as MetricsRegistry;
+use shards::rpc::client::Calling;
+use shards::rpc::membership::follow;
 use shards::service::ShardService;
 use shards::topology::{Topology, owner_of};
 use shards::{Bootstrap, Health, Shard, ShardConfig, ShardMetrics, ShardOptions};
 use smol_str::SmolStr;
-use store::{Embedded, SharedStore};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use wire::{Identity, Role};
 
-use crate::Failure;
 use crate::cli::{ApiArgs, StoreArgs};
 use crate::data_dir::DataDir;
 use crate::progress::Progress;
+use crate::seeds::{Found, ShardsAt};
+use crate::{Failure, storage};
 
 /// The logical cluster that a process serves unless it is told of others (DESIGN D11).
-const CLUSTER: &str = "default";
+pub(crate) const CLUSTER: &str = "default";
 /// How long the last commits of a stop may take.
-const FLUSH: Duration = Duration::from_secs(1);
+pub(crate) const FLUSH: Duration = Duration::from_secs(1);
 
-/// Shards that run in this process.
+/// How long a gateway that starts waits for shards of other processes.
+const FOUND: Duration = Duration::from_secs(60);
+
+/// Shards that run in this process, or the way to those of others.
 pub(crate) struct Shards {
     pub(crate) topology: Topology,
     pub(crate) metrics: ShardMetrics,
     pub(crate) data: DataDir,
+    /// None where others run them.
     shards: Vec<Arc<Shard>>,
     tasks: JoinSet<()>,
     shutdown: CancellationToken,
@@ -60,6 +67,7 @@ impl Shards {
     /// Opens the store and loads its objects.
     pub(crate) async fn start(
         plan: Plan,
+        count: u16,
         ambient: &Ambient,
         metrics: &mut MetricsRegistry,
         progress: &Progress,
@@ -67,11 +75,8 @@ impl Shards {
         let Plan { args, registry } = plan;
         let data = DataDir::prepare(&args.data_dir)?;
         progress.step("opening the store");
-        let directory = data.path().to_owned();
         // May repair after a crash, which takes a while for a large store.
-        let store = tokio::task::spawn_blocking(move || Embedded::open(&directory)).await??;
-        let store: SharedStore = Arc::new(store);
-        let count = args.shards.unwrap_or_else(cores);
+        let store = storage::open(&args.url(), None, ambient).await?;
         progress.step("loading shards");
         let metrics = ShardMetrics::register(metrics);
         let mut slots = vec![Vec::new(); usize::from(count)];
@@ -103,13 +108,45 @@ impl Shards {
         Ok(running)
     }
 
-    /// Whether each shard serves.
-    pub(crate) fn healths(&self) -> Vec<watch::Receiver<Health>> {
-        self.shards.iter().map(|shard| shard.health()).collect()
+    /// Finds the shards of other processes, and waits until every slot has an owner.
+    pub(crate) async fn find(
+        plan: Plan,
+        found: Found,
+        ambient: &Ambient,
+        metrics: &mut MetricsRegistry,
+        progress: &Progress,
+    ) -> Result<Self, Failure> {
+        let Plan { args, registry } = plan;
+        let data = DataDir::prepare(&args.data_dir)?;
+        let identity = Identity::ensure(&args.internal_ca(), Role::Gateway, ambient)?;
+        progress.step("looking for shards");
+        let shutdown = CancellationToken::new();
+        let calling = Calling::new(identity, registry, ambient.clone());
+        let topology = follow(calling, Arc::new(found), shutdown.clone());
+        let metrics = ShardMetrics::register(metrics);
+        let complete = async {
+            let mut map = topology.current();
+            while !map.is_complete() {
+                map = topology.newer_than(map.generation).await;
+            }
+        };
+        if tokio::time::timeout(FOUND, complete).await.is_err() {
+            let known = topology.current().members().len();
+            let why = format!(
+                "--shards: {known} shards were found, and some slots have no owner after {} s",
+                FOUND.as_secs()
+            );
+            return Err(why.into());
+        }
+        Ok(Self { topology, metrics, data, shards: Vec::new(), tasks: JoinSet::new(), shutdown })
     }
 
     /// Waits until a shard can no longer serve: the process must exit then.
     pub(crate) async fn lost(&self) -> Failure {
+        if self.shards.is_empty() {
+            // Others look after theirs.
+            return std::future::pending().await;
+        }
         let waits = self.shards.iter().map(|shard| {
             let mut health = shard.health();
             Box::pin(async move {
@@ -139,7 +176,7 @@ fn cores() -> u16 {
     std::thread::available_parallelism().map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(u16::MAX))
 }
 
-fn options(args: &StoreArgs) -> ShardOptions {
+pub(crate) fn options(args: &StoreArgs) -> ShardOptions {
     ShardOptions {
         retention: args.event_retention,
         service_cidr: args.service_cluster_ip_range,
@@ -180,7 +217,11 @@ impl ApiServer {
         let address = listener.local_addr()?;
         let registry = plan.registry.clone();
         let reachable = reachable(address);
-        let shards = Shards::start(plan, ambient, metrics, progress).await?;
+        let shards = match &args.shards {
+            Some(ShardsAt::There(found)) => Shards::find(plan, found.clone(), ambient, metrics, progress).await?,
+            Some(ShardsAt::Here(count)) => Shards::start(plan, *count, ambient, metrics, progress).await?,
+            None => Shards::start(plan, cores(), ambient, metrics, progress).await?,
+        };
         let service_cidr = args.store.service_cluster_ip_range;
         let bootstrap = Bootstrap {
             cluster: SmolStr::new_static(CLUSTER),
@@ -192,7 +233,8 @@ impl ApiServer {
         bootstrap.run(&shards.topology).await?;
         progress.step("making keys and certificates");
         let names = [address.ip().to_string(), first_address(service_cidr).to_string()];
-        let pki = Pki::ensure(shards.data.path(), &names, ambient)?;
+        let certificates = args.cert_dir.as_deref().unwrap_or(shards.data.path());
+        let pki = Pki::ensure(certificates, &names, ambient)?;
         let kubeconfig = shards.data.file("kubeconfig");
         write_private(&kubeconfig, &pki.kubeconfig(&format!("https://{reachable}"))?)?;
         let config = GatewayConfig {

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::Ipv4Net;
+use store::StoreUrl;
 
 use crate::logging::{self, LogFormat};
-use crate::{Failure, admin, parts, up};
+use crate::seeds::ShardsAt;
+use crate::{Failure, admin, parts, shard_process, store_process, up};
 
 /// A Kubernetes control plane for clusters that outgrow one etcd
 #[derive(Debug, Parser)]
@@ -36,10 +38,12 @@ pub(crate) struct Cli {
 enum Command {
     /// Run a whole cluster in this process: API, schedulers, controllers and a fleet of simulated kubelets
     Up(Box<UpArgs>),
-    /// Run the API alone: gateway and shards over the embedded store
+    /// Run the API alone: a gateway, to shards of its own or (--shards) to those of other processes
     Gateway(Box<ApiArgs>),
-    /// Run the shards alone: load what the store holds, keep it, and answer /readyz and /metrics
+    /// Run one shard of several over one store, for gateways of other processes
     Shard(Box<ShardArgs>),
+    /// Serve an embedded store to the shards of several processes, where there is no FoundationDB
+    Store(StoreProcessArgs),
     /// Schedule the Pods of any Kubernetes cluster
     Scheduler(SchedulerPart),
     /// Run the controllers for any Kubernetes cluster
@@ -60,7 +64,8 @@ impl Cli {
         match self.command {
             Command::Up(args) => up::run(*args).await,
             Command::Gateway(args) => parts::gateway(*args).await,
-            Command::Shard(args) => parts::shard(*args).await,
+            Command::Shard(args) => shard_process::run(*args).await,
+            Command::Store(args) => store_process::run(args).await,
             Command::Scheduler(part) => parts::scheduler(part).await,
             Command::Controllers(part) => parts::controllers(part).await,
             Command::Kubelet(part) => parts::kubelet(*part).await,
@@ -111,6 +116,13 @@ impl Fidelity {
 pub(crate) struct ApiArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
+    /// How many shards to run in this process [default: one per core], or where others run them: dns:HOST:PORT, HOST:PORT,…
+    #[arg(long, env = "SHARDPLANE_SHARDS", value_name = "SHARDS")]
+    pub(crate) shards: Option<ShardsAt>,
+    /// Directory of the cluster's CA, certificates and keys; gateways of one cluster have the same ones [default: the data
+    /// directory]
+    #[arg(long, env = "SHARDPLANE_CERT_DIR", value_name = "DIR")]
+    pub(crate) cert_dir: Option<PathBuf>,
     /// Address to serve HTTPS on; port 0 lets the system choose
     #[arg(long, env = "SHARDPLANE_LISTEN", default_value = "127.0.0.1:6443", value_name = "IP:PORT")]
     pub(crate) listen: SocketAddr,
@@ -135,9 +147,14 @@ pub(crate) struct StoreArgs {
     /// Directory of the store, keys, certificates and the kubeconfig; made where there is none
     #[arg(long, env = "SHARDPLANE_DATA_DIR", default_value = ".shardplane", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Shards [default: one per core]
-    #[arg(long, env = "SHARDPLANE_SHARDS", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) shards: Option<u16>,
+    /// Where objects are kept: a directory, grpc://HOST:PORT (`shardplane store`), or fdb:CLUSTER_FILE [default: the data
+    /// directory]
+    #[arg(long, env = "SHARDPLANE_STORE", value_name = "STORE")]
+    pub(crate) store: Option<StoreUrl>,
+    /// Directory of the CA and the certificates that processes know each other by; what is missing is made where the CA's key
+    /// is [default: `internal` in the data directory]
+    #[arg(long, env = "SHARDPLANE_INTERNAL_CA_DIR", value_name = "DIR")]
+    pub(crate) internal_ca_dir: Option<PathBuf>,
     /// Groups and versions to switch on or off: api/all=true, api/alpha=true, apps/v1=false, …
     #[arg(long, env = "SHARDPLANE_RUNTIME_CONFIG", default_value = "", value_name = "LIST")]
     pub(crate) runtime_config: String,
@@ -169,11 +186,34 @@ pub(crate) struct StoreArgs {
     pub(crate) event_retention: Duration,
 }
 
+/// Flags of `store`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StoreProcessArgs {
+    /// Directory of the store; made where there is none
+    #[arg(long, env = "SHARDPLANE_DATA_DIR", default_value = ".shardplane", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Directory of the CA and the certificates that processes know each other by [default: `internal` in the data directory]
+    #[arg(long, env = "SHARDPLANE_INTERNAL_CA_DIR", value_name = "DIR")]
+    pub(crate) internal_ca_dir: Option<PathBuf>,
+    /// Address to serve shards on; port 0 lets the system choose
+    #[arg(long, env = "SHARDPLANE_LISTEN", default_value = "127.0.0.1:7443", value_name = "IP:PORT")]
+    pub(crate) listen: SocketAddr,
+}
+
 /// Flags of `shard`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ShardArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
+    /// Its number among the shards, kept over restarts [default: the lowest that nobody holds]
+    #[arg(long, env = "SHARDPLANE_ORDINAL", value_name = "NUMBER")]
+    pub(crate) ordinal: Option<u16>,
+    /// Address to serve gateways and other shards on; port 0 lets the system choose
+    #[arg(long, env = "SHARDPLANE_LISTEN", default_value = "127.0.0.1:7400", value_name = "IP:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// Where gateways and other shards reach it [default: the address that it listens on]
+    #[arg(long, env = "SHARDPLANE_ADVERTISE", value_name = "HOST:PORT")]
+    pub(crate) advertise: Option<String>,
     /// Address to serve /readyz, /livez and /metrics on, without TLS; port 0 lets the system choose
     #[arg(long, env = "SHARDPLANE_HEALTH_LISTEN", default_value = "127.0.0.1:6444", value_name = "IP:PORT")]
     pub(crate) health_listen: SocketAddr,

@@ -5,20 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::ambient::Ambient;
-use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::get;
 use client::Client;
 use client::https::{HttpsFactory, HttpsOptions};
 use prometheus_client::registry::Registry as MetricsRegistry;
-use shards::Health;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::api_server::{ApiServer, Plan, Shards};
-use crate::cli::{
-    ApiArgs, ClusterArgs, ControllersPart, Fidelity, KubeletPart, LoadtestPart, SchedulerPart, ShardArgs,
-};
+use crate::api_server::ApiServer;
+use crate::cli::{ApiArgs, ClusterArgs, ControllersPart, Fidelity, KubeletPart, LoadtestPart, SchedulerPart};
 use crate::cluster::{self, LogAccess, Memberships};
 use crate::progress::Progress;
 use crate::{Failure, ambient};
@@ -66,41 +61,8 @@ pub(crate) async fn gateway(args: ApiArgs) -> Result<ExitCode, Failure> {
     outcome
 }
 
-/// `shard`: the shards alone, with their health and metrics over plain HTTP. Gateways of other processes reach them once
-/// there is an internal protocol; until then this loads and checks a data directory.
-pub(crate) async fn shard(args: ShardArgs) -> Result<ExitCode, Failure> {
-    let mut stop = stop_signal()?;
-    let (ambient, progress) = (ambient::machine(), Progress::start());
-    let mut metrics = MetricsRegistry::default();
-    let listener = gateway::tls::listen(args.health_listen)?;
-    let address = listener.local_addr()?;
-    let shards = Shards::start(Plan::check(&args.store)?, &ambient, &mut metrics, &progress).await?;
-    let metrics = Arc::new(metrics);
-    let healths = shards.healths();
-    let ready = move || {
-        let serving = healths.iter().all(|health| *health.borrow() == Health::Serving);
-        let answer =
-            if serving { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "a shard is lost") };
-        std::future::ready(answer)
-    };
-    let routes = Router::new()
-        .route("/readyz", get(ready.clone()))
-        .route("/livez", get(ready))
-        .route("/metrics", get(move || std::future::ready(exposition(&metrics))));
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let serve = axum::serve(listener, routes);
-    progress.line(format!("{} shards are loaded; http://{address}/readyz", shards.topology.current().members().len()));
-    let outcome = tokio::select! {
-        () = stop.recv() => Ok(ExitCode::SUCCESS),
-        lost = shards.lost() => Err(lost),
-        ended = serve => Err(format!("{address}: {ended:?}").into()),
-    };
-    shards.stop().await;
-    progress.finish();
-    outcome
-}
-
-fn exposition(metrics: &MetricsRegistry) -> (StatusCode, String) {
+/// What `/metrics` answers.
+pub(crate) fn exposition(metrics: &MetricsRegistry) -> (StatusCode, String) {
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, metrics) {
         Ok(()) => (StatusCode::OK, text),

@@ -11,6 +11,7 @@ use api::Version;
 use api::ambient::Ambient;
 use api::slot::{SLOTS, Slot, SlotSet};
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::future::try_join_all;
 use store::{Batch, BatchId, Fence, SharedStore, StoreError, Write};
 
 use crate::keys::{self, Epoch};
@@ -18,6 +19,8 @@ use crate::shard::OpenError;
 
 /// Times that a change is decided again because somebody else was faster, or settled again because nobody knew.
 const TRIES: usize = 8;
+/// Records that are read one by one.
+const FEW: usize = 64;
 
 /// An ordinal and slots under one epoch, taken from whoever had them: what a fixed topology does at start.
 pub(crate) struct Taken {
@@ -39,8 +42,8 @@ pub(crate) async fn take(
     // Two that open the same slots at once: one is fenced, looks again and wins, or is fenced later.
     for _ in 0..TRIES {
         let first = check_format(store).await?;
-        let slot_owners = owners(store).await?;
-        let handed = floors(store).await?;
+        let slot_owners = owners(store, slots).await?;
+        let handed = floors(store, slots).await?;
         let own = store.get(keys::ordinal_owner(ordinal)).await?;
         let mut fences = vec![Fence { key: keys::ordinal_owner(ordinal), expected: own.clone() }];
         let mut former = BTreeSet::from([ordinal]);
@@ -135,8 +138,8 @@ pub(crate) async fn secure(
     slots: &SlotSet,
 ) -> Result<Version, SecureError> {
     for _ in 0..TRIES {
-        let slot_owners = owners(store).await?;
-        let handed = floors(store).await?;
+        let slot_owners = owners(store, slots).await?;
+        let handed = floors(store, slots).await?;
         let mut floor = Version::ZERO;
         let mut free = Vec::new();
         let mut former = BTreeSet::new();
@@ -206,7 +209,8 @@ async fn fenced_ceiling(store: &SharedStore, slot: Slot, owner: Epoch) -> Result
 }
 
 /// Gives slots to another member, with a floor that it starts above. `Fenced`: this member or the heir is not what it was, or
-/// a slot is not this member's. `Unknown`: nobody knows whose they are; who asks later will.
+/// a slot is not this member's. Does not answer before it is known whose they are: a batch that may still happen would take
+/// the slots away from a member that serves them again.
 pub(crate) async fn hand_over(
     store: &SharedStore,
     ambient: &Ambient,
@@ -225,7 +229,17 @@ pub(crate) async fn hand_over(
         writes.push(Write::Put(keys::slot_owner(slot), heir.encode()));
         writes.push(Write::Put(keys::floor(slot), keys::encode_version(floor)));
     }
-    settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes }).await
+    let batch = Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes };
+    let mut outcome = settle(store, batch.clone()).await;
+    while let Err(StoreError::Unknown(_)) = outcome {
+        outcome = settle(store, batch.clone()).await;
+        if let Err(StoreError::Unavailable(reason)) = outcome {
+            // This time.
+            outcome = Err(StoreError::Unknown(reason));
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+    outcome
 }
 
 /// A generation unlike any before: the moment, for people, and a random number.
@@ -257,7 +271,7 @@ pub(crate) async fn settle(store: &SharedStore, batch: Batch) -> Result<(), Stor
 }
 
 /// Refuses a store of another format; answers when it was made, if it was.
-async fn check_format(store: &SharedStore) -> Result<Option<Version>, OpenError> {
+pub(crate) async fn check_format(store: &SharedStore) -> Result<Option<Version>, OpenError> {
     let Some(found) = store.get(keys::format()).await? else { return Ok(None) };
     let text = String::from_utf8_lossy(&found).into_owned();
     match text.parse::<u32>() {
@@ -270,27 +284,37 @@ async fn check_format(store: &SharedStore) -> Result<Option<Version>, OpenError>
     }
 }
 
-/// The owners of all slots that have one.
-async fn owners(store: &SharedStore) -> Result<BTreeMap<Slot, Epoch>, OpenError> {
-    numbered(store, keys::slot_owner, |key, value| Some((keys::slot_of_owner(key)?, Epoch::decode(value)?))).await
+/// The owners of slots that have one.
+async fn owners(store: &SharedStore, slots: &SlotSet) -> Result<BTreeMap<Slot, Epoch>, OpenError> {
+    let decode = |key: &[u8], value: &[u8]| Some((keys::slot_of_owner(key)?, Epoch::decode(value)?));
+    numbered(store, slots, keys::slot_owner, decode).await
 }
 
-/// The floors of all slots that were handed over.
-async fn floors(store: &SharedStore) -> Result<BTreeMap<Slot, Version>, OpenError> {
-    numbered(store, keys::floor, |key, value| Some((keys::slot_of_floor(key)?, keys::decode_version(value)?))).await
+/// The floors of slots that were handed over.
+async fn floors(store: &SharedStore, slots: &SlotSet) -> Result<BTreeMap<Slot, Version>, OpenError> {
+    let decode = |key: &[u8], value: &[u8]| Some((keys::slot_of_floor(key)?, keys::decode_version(value)?));
+    numbered(store, slots, keys::floor, decode).await
 }
 
+/// The records of slots: one by one when they are few, and of others as well otherwise.
 async fn numbered<T>(
     store: &SharedStore,
+    slots: &SlotSet,
     key: fn(Slot) -> Bytes,
     decode: impl Fn(&[u8], &[u8]) -> Option<(Slot, T)>,
 ) -> Result<BTreeMap<Slot, T>, OpenError> {
+    let decode = |key: &[u8], value: &[u8]| decode(key, value).ok_or_else(|| OpenError::Damaged(keys::printable(key)));
+    if slots.len() <= FEW {
+        let read = try_join_all(slots.iter().map(|slot| store.get(key(slot)))).await?;
+        let found = slots.iter().zip(read).filter_map(|(slot, value)| Some((key(slot), value?)));
+        return found.map(|(key, value)| decode(&key, &value)).collect();
+    }
     let mut found = BTreeMap::new();
     let mut from = Bound::Included(key(Slot(0)));
     loop {
         let page = store.scan(from, key(Slot(SLOTS)), 4096).await?;
         for (key, value) in &page.pairs {
-            let (slot, value) = decode(key, value).ok_or_else(|| OpenError::Damaged(keys::printable(key)))?;
+            let (slot, value) = decode(key, value)?;
             found.insert(slot, value);
         }
         match page.pairs.last() {

@@ -266,6 +266,12 @@ impl Table {
         }
     }
 
+    /// What is retained, for tests.
+    #[cfg(test)]
+    pub(crate) fn ring(&self) -> Vec<Arc<Event>> {
+        self.inner.read().ring.iter().cloned().collect()
+    }
+
     /// Keys and versions of everything, for tests.
     #[cfg(test)]
     pub(crate) fn snapshot(&self) -> BTreeMap<Key, Version> {

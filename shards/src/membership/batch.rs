@@ -4,7 +4,8 @@ use api::ambient::Ambient;
 use bytes::Bytes;
 use store::{Batch, BatchId, Fence, Store, StoreError, Write};
 
-use super::records::{self, Generation};
+use super::records::Generation;
+use crate::keys;
 
 /// How often one batch is committed again while nobody can say whether it happened.
 const TRIES: usize = 5;
@@ -19,7 +20,7 @@ impl Change {
     pub(super) fn new(ambient: &Ambient) -> Self {
         let generation = Generation::new(ambient.clock.wall_micros(), ambient.entropy.next_u64());
         let mut change = Self::silent(ambient);
-        change.put(records::generation(), generation.encode());
+        change.put(keys::generation(), generation.encode());
         change
     }
 

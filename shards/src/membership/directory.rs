@@ -36,7 +36,7 @@ impl Pulse {
     /// Reads it: one small range.
     pub async fn read(store: &dyn Store) -> Result<Self, StoreError> {
         let mut pulse = Self::default();
-        let mut from = Bound::Included(records::generation());
+        let mut from = Bound::Included(keys::generation());
         loop {
             let page = store.scan(from, records::pulse_end(), PAGE).await?;
             page.pairs.iter().try_for_each(|(key, value)| pulse.add(key, value))?;
@@ -51,7 +51,7 @@ impl Pulse {
         if let Some(ordinal) = records::ordinal_of_lease(key) {
             let lease = Lease::decode(value).ok_or_else(|| damaged(key))?;
             self.leases.insert(ordinal, HeldLease { lease, raw: value.clone() });
-        } else if *key == records::generation() {
+        } else if *key == keys::generation() {
             self.generation = Generation::decode(value).ok_or_else(|| damaged(key))?;
         }
         Ok(())
@@ -89,7 +89,7 @@ impl Directory {
             while let Some((last, _)) = page.pairs.last().filter(|_| page.more) {
                 page = directory.add_page(store, Bound::Excluded(last.clone())).await?;
             }
-            let generation = store.get(records::generation()).await?;
+            let generation = store.get(keys::generation()).await?;
             if generation.as_deref().and_then(Generation::decode).unwrap_or_default() == directory.pulse.generation {
                 return Ok(directory);
             }

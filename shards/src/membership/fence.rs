@@ -11,7 +11,7 @@ use crate::keys::{self, Epoch};
 /// Replaces the epoch of an ordinal by one that nobody has, and takes its lease away, if that has not changed since it was
 /// seen (`None`: there was none). `Fenced`: it has; the member lives, or somebody was faster.
 ///
-/// From then on the ceiling of its clock is final, and its slots are anybody's (see [`super::claim`]).
+/// From then on the ceiling of its clock is final, and its slots are anybody's (see [`crate::claim::secure`]).
 pub async fn fence(
     store: &dyn Store,
     ambient: &Ambient,

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::slot::SlotSet;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use store::StoreError;
 
 use crate::keys::Epoch;
+use crate::moves::MoveError;
+use crate::shard::Shard;
 
 /// Why a shard did not do it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -35,14 +38,6 @@ impl From<StoreError> for HoldError {
     }
 }
 
-/// Who is to own slots next.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Heir {
-    pub(crate) ordinal: u16,
-    /// Its epoch when the directory was read. A release is fenced by it.
-    pub(crate) epoch: Epoch,
-}
-
 /// A shard, as far as slots come and go. Its calls may run at the same time for slots that differ; dropping their futures
 /// leaves open what has happened.
 pub(crate) trait SlotHolder: Send + Sync + 'static {
@@ -53,17 +48,54 @@ pub(crate) trait SlotHolder: Send + Sync + 'static {
     /// has taken what it is about to answer.
     fn serve_until(&self, until: Duration);
 
-    /// Reads what is in slots of somebody else, so that [`SlotHolder::adopt`] has little left to read. Forgotten when the
-    /// slots do not come soon.
+    /// Reads what is in slots of somebody else, so that [`SlotHolder::adopt`] has little left to read.
     fn prefetch(&self, slots: Arc<SlotSet>) -> BoxFuture<'_, Result<(), HoldError>>;
 
+    /// Forgets what was read of slots that did not come.
+    fn forget(&self, slots: &SlotSet);
+
     /// Stops serving slots, waits for what is under way in them, and writes the heir's epoch into their records together with
-    /// their floors, in one batch that is fenced by its own epoch, by the records, and by the heir's epoch. After an error it
-    /// does not serve them; the records say whose they are.
-    fn release(&self, slots: Arc<SlotSet>, heir: Heir) -> BoxFuture<'_, Result<(), HoldError>>;
+    /// their floors, in one batch that is fenced by its own epoch, by the records, and by the heir's epoch. Does not return
+    /// before it is known whether that has happened: after an error it has not and will not.
+    fn release(&self, slots: Arc<SlotSet>, heir: Epoch) -> BoxFuture<'_, Result<(), HoldError>>;
 
     /// Makes sure that the slots are its, reads them, and serves them: those whose records name its epoch, and those that
     /// nobody owns, because whoever stands in their records has been fenced; these it claims first. All or nothing. Slots
     /// that it serves already are left alone.
     fn adopt(&self, slots: Arc<SlotSet>) -> BoxFuture<'_, Result<(), HoldError>>;
+}
+
+impl From<MoveError> for HoldError {
+    fn from(error: MoveError) -> Self {
+        match error {
+            MoveError::Store(error) => error.into(),
+            other => Self::Later(other.to_string()),
+        }
+    }
+}
+
+impl SlotHolder for Shard {
+    fn serving(&self) -> Arc<SlotSet> {
+        self.owned()
+    }
+
+    fn serve_until(&self, until: Duration) {
+        self.lease().set(until);
+    }
+
+    fn prefetch(&self, slots: Arc<SlotSet>) -> BoxFuture<'_, Result<(), HoldError>> {
+        async move { Ok(Self::prefetch(self, &slots).await?) }.boxed()
+    }
+
+    fn forget(&self, slots: &SlotSet) {
+        Self::forget(self, slots);
+    }
+
+    fn release(&self, slots: Arc<SlotSet>, heir: Epoch) -> BoxFuture<'_, Result<(), HoldError>> {
+        async move { Self::release(self, &slots, heir).await.map(drop).map_err(HoldError::from) }.boxed()
+    }
+
+    fn adopt(&self, slots: Arc<SlotSet>) -> BoxFuture<'_, Result<(), HoldError>> {
+        async move { Ok(Self::adopt(self, &slots).await?) }.boxed()
+    }
 }

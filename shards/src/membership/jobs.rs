@@ -11,9 +11,10 @@ use tokio::time::Instant;
 
 use super::directory::{Directory, HeldLease};
 use super::fence::fence;
-use super::holder::{Heir, HoldError};
+use super::holder::HoldError;
 use super::member::Member;
 use super::peer::Peer;
+use crate::keys::Epoch;
 
 /// Adoptions at once.
 const ADOPTIONS: usize = 4;
@@ -202,10 +203,10 @@ impl Jobs {
         }
         self.slots = self.slots.union(&slots);
         let (member, peer) = (self.member.clone(), self.member.peers.peer(heir, &held.lease));
-        let heir = Heir { ordinal: heir, epoch: *epoch };
+        let epoch = *epoch;
         self.running.spawn(async move {
-            let outcome = give(&member, peer, heir, Arc::new(slots.clone())).await;
-            Done::Moved(heir.ordinal, slots, outcome)
+            let outcome = give(&member, peer, epoch, Arc::new(slots.clone())).await;
+            Done::Moved(heir, slots, outcome)
         });
     }
 }
@@ -213,7 +214,7 @@ impl Jobs {
 async fn give(
     member: &Member,
     peer: Option<Arc<dyn Peer>>,
-    heir: Heir,
+    heir: Epoch,
     slots: Arc<SlotSet>,
 ) -> Result<Duration, MoveError> {
     let peer = peer.ok_or_else(|| MoveError::Refused("there is no way to it".to_owned()))?;

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use api::ambient::Ambient;
-use api::slot::SlotSet;
+use api::slot::{SLOTS, SlotSet};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use store::{SharedStore, StoreError};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::Timing;
 use super::directory::Directory;
@@ -22,6 +23,10 @@ use super::register::Registration;
 use super::renew::Holding;
 use super::roster::{MapSource, Roster};
 use crate::service::ShardError;
+use crate::shard::Shard;
+
+/// How long what was read ahead is of use.
+const AHEAD: Duration = Duration::from_secs(60);
 
 /// What a member is made of.
 pub(crate) struct MemberConfig {
@@ -49,6 +54,8 @@ pub struct Member {
     pub(super) standing: watch::Sender<Standing>,
     /// Slots that their former owners have told it to adopt, which it is doing.
     pub(super) coming: Mutex<SlotSet>,
+    /// Slots that were read ahead, and when.
+    ahead: Mutex<Vec<(Instant, Arc<SlotSet>)>>,
     /// The directory has changed.
     pub(super) look: Notify,
     /// Why something did not work lately.
@@ -108,6 +115,18 @@ impl Departure {
 }
 
 impl Member {
+    /// The member that works for a shard, which was opened under the registration's epoch.
+    pub fn of(
+        shard: &Arc<Shard>,
+        registration: Registration,
+        store: SharedStore,
+        timing: Timing,
+        peers: Arc<dyn Peers>,
+    ) -> Arc<Self> {
+        let (ambient, holder) = (shard.ambient.clone(), shard.clone());
+        Self::new(MemberConfig { store, ambient, timing, holder, peers, registration, slots: SLOTS })
+    }
+
     pub(crate) fn new(config: MemberConfig) -> Arc<Self> {
         let MemberConfig { store, ambient, timing, holder, peers, registration, slots } = config;
         let member = Self {
@@ -118,6 +137,7 @@ impl Member {
             peers,
             standing: watch::Sender::new(Standing::Serving),
             coming: Mutex::default(),
+            ahead: Mutex::default(),
             look: Notify::new(),
             trouble: Mutex::default(),
             valid_until: AtomicU64::new(0),
@@ -133,6 +153,11 @@ impl Member {
     /// Its number.
     pub fn ordinal(&self) -> u16 {
         self.registration.ordinal
+    }
+
+    /// Of this start of its process.
+    pub fn incarnation(&self) -> u128 {
+        self.registration.lease().incarnation
     }
 
     /// Why it serves nothing or should not: `None` when all is well. For /readyz.
@@ -204,6 +229,13 @@ impl Member {
         Ok(directory)
     }
 
+    /// Lets go of what was read of slots that did not come.
+    pub(super) fn forget(&self) {
+        let mut ahead = self.ahead.lock();
+        let old = ahead.partition_point(|(since, _)| since.elapsed() > AHEAD);
+        ahead.drain(..old).for_each(|(_, slots)| self.holder.forget(&slots));
+    }
+
     fn refused(&self) -> Option<PeerError> {
         self.unready().map(PeerError)
     }
@@ -214,7 +246,10 @@ impl Peer for Member {
         async move {
             match self.refused() {
                 Some(refusal) => Err(refusal),
-                None => self.holder.prefetch(slots).await.map_err(|error| PeerError(error.to_string())),
+                None => {
+                    self.ahead.lock().push((Instant::now(), slots.clone()));
+                    self.holder.prefetch(slots).await.map_err(|error| PeerError(error.to_string()))
+                }
             }
         }
         .boxed()

@@ -27,8 +27,7 @@ pub mod renew;
 pub mod roster;
 
 mod batch;
-pub(crate) mod claim;
-pub(crate) mod holder;
+mod holder;
 mod jobs;
 mod member;
 mod plan;
@@ -38,7 +37,6 @@ mod skew;
 mod tests;
 
 pub use directory::Directory;
-pub(crate) use member::MemberConfig;
 pub use member::{Departure, Ended, Member};
 pub use peer::{LocalPeers, Peer, PeerError, Peers};
 pub use records::{Lease, Pin, Standing};

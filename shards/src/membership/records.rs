@@ -2,25 +2,17 @@
 //!
 //! | what | key | value |
 //! |---|---|---|
-//! | generation | `00 'g'` | wall time of the change and a random number, 16 bytes |
 //! | lease of an ordinal | `00 'h' ordinal` | JSON, [`Lease`] |
 //! | pin of a slot | `00 'p' slot` | JSON, [`Pin`] |
-//! | floor of a slot | `00 'v' slot` | version, 8 bytes |
 //!
-//! The generation and all leases are one small range: one read tells who lives and whether anything has changed.
+//! The generation, which stands before the leases, and all leases are one small range: one read tells who lives and whether anything has changed.
 
 use std::fmt;
 
-use api::Version;
 use api::slot::Slot;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
-
-/// Written by every change of membership or of slots.
-pub(crate) fn generation() -> Bytes {
-    Bytes::from_static(b"\0g")
-}
 
 /// The lease of an ordinal: absent when nobody holds it.
 pub(crate) fn lease(ordinal: u16) -> Bytes {
@@ -52,21 +44,6 @@ pub(crate) fn slot_of_pin(key: &[u8]) -> Option<Slot> {
     number(b'p', key).map(Slot)
 }
 
-/// Above every version that former owners of a slot have released.
-pub(crate) fn floor(slot: Slot) -> Bytes {
-    of_number(b'v', slot.0)
-}
-
-/// The slot of a [`floor`] key.
-pub(crate) fn slot_of_floor(key: &[u8]) -> Option<Slot> {
-    number(b'v', key).map(Slot)
-}
-
-/// Behind all floors.
-pub(crate) fn floors_end() -> Bytes {
-    Bytes::from_static(b"\0w")
-}
-
 fn of_number(tag: u8, number: u16) -> Bytes {
     let [high, low] = number.to_be_bytes();
     Bytes::copy_from_slice(&[0, tag, high, low])
@@ -77,16 +54,6 @@ fn number(tag: u8, key: &[u8]) -> Option<u16> {
         [0, found, high, low] if *found == tag => Some(u16::from_be_bytes([*high, *low])),
         _ => None,
     }
-}
-
-/// A version as it is stored.
-pub(crate) fn encode_version(version: Version) -> Bytes {
-    Bytes::copy_from_slice(&version.0.to_be_bytes())
-}
-
-/// A version as it is stored.
-pub(crate) fn decode_version(value: &[u8]) -> Option<Version> {
-    Some(Version(u64::from_be_bytes(value.try_into().ok()?)))
 }
 
 /// Tells one state of the directory from every other. Not ordered: who reads later knows more.
@@ -239,10 +206,10 @@ mod tests {
         assert_eq!((ordinal_of_lease(&lease), ordinal_of_lease(&owner)), (Some(7), None));
         assert_eq!((ordinal_of_owner(&owner), ordinal_of_owner(&lease)), (Some(7), None));
         assert_eq!((slot_of_pin(&pin(Slot(4095))), slot_of_pin(&lease)), (Some(Slot(4095)), None));
-        assert_eq!((ordinal_of_lease(&generation()), ordinal_of_lease(&keys::format())), (None, None));
+        assert_eq!((ordinal_of_lease(&keys::generation()), ordinal_of_lease(&keys::format())), (None, None));
         // One range holds the generation and every lease, and nothing else.
-        let inside = |key: &Bytes| *key >= generation() && *key < pulse_end();
-        assert!(inside(&generation()) && inside(&super::lease(0)) && inside(&super::lease(4095)));
+        let inside = |key: &Bytes| *key >= keys::generation() && *key < pulse_end();
+        assert!(inside(&keys::generation()) && inside(&super::lease(0)) && inside(&super::lease(4095)));
         assert!(
             ![keys::format(), keys::ordinal_owner(0), keys::slot_owner(Slot(9)), keys::ceiling(1)].iter().any(inside)
         );

@@ -3,7 +3,7 @@
 use api::ambient::Ambient;
 use api::version::MAX_ORDINALS;
 use smol_str::SmolStr;
-use store::{Store, StoreError};
+use store::{SharedStore, StoreError};
 
 use super::Timing;
 use super::batch::Change;
@@ -11,7 +11,9 @@ use super::directory::{HeldLease, Pulse};
 use super::fence::successor;
 use super::observer::Observer;
 use super::records::{self, Lease, Standing};
+use crate::claim;
 use crate::keys::{self, Epoch};
+use crate::shard::OpenError;
 
 /// How often somebody else may be faster.
 const TRIES: usize = 16;
@@ -49,14 +51,9 @@ pub enum JoinError {
     /// There is no ordinal left, or none of that number.
     #[error("{0}")]
     Ordinal(String),
-    /// The store was written by a newer program.
-    #[error("the data is of format version {found}, and this program knows versions up to {known}")]
-    Format {
-        /// What the store says.
-        found: String,
-        /// What this program writes.
-        known: u32,
-    },
+    /// The store is of another program.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// Others were faster too often.
     #[error("others keep registering at the same moment; start again")]
     Contended,
@@ -78,6 +75,11 @@ pub struct Registration {
 }
 
 impl Registration {
+    /// What a shard is opened under (see [`crate::Shard::open_under`]).
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// What stands in the store.
     pub fn lease(&self) -> &Lease {
         &self.held.lease
@@ -87,7 +89,7 @@ impl Registration {
 /// Takes an ordinal that nobody holds, or whose holder has been silent for the TTL. Waits for that if need be, and so
 /// answers within two TTLs unless the store is slow.
 pub async fn register(
-    store: &dyn Store,
+    store: &SharedStore,
     ambient: &Ambient,
     timing: &Timing,
     identity: &Identity,
@@ -95,9 +97,10 @@ pub async fn register(
     if let Some(ordinal) = identity.ordinal.filter(|ordinal| *ordinal >= MAX_ORDINALS) {
         return Err(JoinError::Ordinal(format!("there is no ordinal {ordinal}: the highest is {}", MAX_ORDINALS - 1)));
     }
-    check_format(store).await?;
+    // Before anything is written.
+    claim::check_format(store).await?;
     for _ in 0..TRIES {
-        let pulse = Pulse::read(store).await?;
+        let pulse = Pulse::read(&**store).await?;
         let ordinal = match identity.ordinal {
             Some(ordinal) => ordinal,
             None => lowest_free(&pulse)?,
@@ -118,16 +121,6 @@ pub async fn register(
     Err(JoinError::Contended)
 }
 
-/// Before anything is written.
-async fn check_format(store: &dyn Store) -> Result<(), JoinError> {
-    let Some(found) = store.get(keys::format()).await? else { return Ok(()) };
-    let found = String::from_utf8_lossy(&found).into_owned();
-    match found.parse::<u32>() {
-        Ok(version) if version <= keys::FORMAT => Ok(()),
-        _ => Err(JoinError::Format { found, known: keys::FORMAT }),
-    }
-}
-
 fn lowest_free(pulse: &Pulse) -> Result<u16, JoinError> {
     let free = (0..MAX_ORDINALS).find(|ordinal| !pulse.leases.contains_key(ordinal));
     free.ok_or_else(|| JoinError::Ordinal(format!("all {MAX_ORDINALS} ordinals are held")))
@@ -135,7 +128,7 @@ fn lowest_free(pulse: &Pulse) -> Result<u16, JoinError> {
 
 /// Watches a lease until it has gone (`None`), was silent for the TTL, or moved (the error).
 async fn wait_for_silence(
-    store: &dyn Store,
+    store: &SharedStore,
     ambient: &Ambient,
     timing: &Timing,
     ordinal: u16,
@@ -143,7 +136,7 @@ async fn wait_for_silence(
     let mut observer = Observer::new(timing);
     let mut first: Option<HeldLease> = None;
     loop {
-        let pulse = Pulse::read(store).await?;
+        let pulse = Pulse::read(&**store).await?;
         observer.observe(ambient.clock.boot(), &pulse);
         let Some(now) = pulse.leases.get(&ordinal) else { return Ok(Ok(None)) };
         if first.get_or_insert_with(|| now.clone()) != now {
@@ -161,7 +154,7 @@ fn taken(ordinal: u16, lease: &Lease) -> JoinError {
 }
 
 async fn take(
-    store: &dyn Store,
+    store: &SharedStore,
     ambient: &Ambient,
     identity: &Identity,
     ordinal: u16,
@@ -186,6 +179,6 @@ async fn take(
     change.fence(keys::ordinal_owner(ordinal), owner);
     change.put(keys::ordinal_owner(ordinal), epoch.encode());
     change.put(records::lease(ordinal), held.raw.clone());
-    change.commit(store).await?;
+    change.commit(&**store).await?;
     Ok(Registration { ordinal, epoch, held, began })
 }

@@ -119,6 +119,7 @@ impl Member {
                 );
                 return Ended::Drained(self.departure());
             }
+            self.forget();
             next = Instant::now() + self.jitter(self.timing.poll);
             match self.look(&mut mind, changed).await {
                 Ok(()) => {}

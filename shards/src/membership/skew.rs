@@ -106,7 +106,8 @@ mod tests {
         assert!(!off(&[5000]) && !off(&[-5000]), "of two, nobody knows which");
         assert!(!off(&[5000, 0]), "it is the other one");
         assert!(!off(&[5000, -5000]));
-        assert!(off(&[3000, 3000, 0]));
+        assert!(!off(&[3000, 3000, 0]), "two against two");
+        assert!(off(&[3000, 3000, 3000, 0]));
     }
 
     #[test]

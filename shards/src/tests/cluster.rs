@@ -136,6 +136,23 @@ impl<const WIRE: bool> Wired<WIRE> {
         self.maps.send_modify(|maps| *maps = Arc::new(map(maps.generation + 1, &self.shards, &self.services)));
     }
 
+    /// Lets whoever owns slots by the records in the store serve them, as membership does after a move that failed.
+    pub(super) async fn settle(&self, slots: &SlotSet) {
+        for slot in slots.iter() {
+            let one: SlotSet = [slot].into_iter().collect();
+            loop {
+                let mut owners = self.shards.iter();
+                if owners.any(|shard| shard.owned().contains(slot)) {
+                    break;
+                }
+                for shard in &self.shards {
+                    let _ = shard.adopt(&one).await;
+                }
+            }
+        }
+        self.publish();
+    }
+
     /// Moves slots from one shard to another, as membership does.
     pub(super) async fn move_slots(&self, slots: &SlotSet, from: usize, to: usize) -> Result<(), MoveError> {
         self.shards[to].prefetch(slots).await?;

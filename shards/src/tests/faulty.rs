@@ -30,7 +30,13 @@ struct State {
     commits: u64,
     faults: Vec<(u64, Fault)>,
     committed: BTreeSet<Bytes>,
+    /// Rows written, by the beginning of their kind.
+    rows: Vec<String>,
+    /// Batches that took something out of a log.
+    trims: usize,
     latency: Duration,
+    /// The commit from which on none is answered, and whether that one still happens.
+    dies: Option<(u64, bool)>,
 }
 
 /// Clones share everything.
@@ -48,6 +54,20 @@ impl FaultyStore {
         state.faults.push((at, fault));
     }
 
+    /// The commit that comes `after` that many others is not answered, nor is any later one: the process is about to die.
+    /// That commit happens or not, the later ones do not.
+    pub(super) fn die(&self, after: u64, applied: bool) {
+        let mut state = self.state.lock();
+        state.dies = Some((state.commits + after, applied));
+    }
+
+    /// The same data as another process finds it.
+    pub(super) fn reborn(&self) -> Self {
+        let commits = self.commits();
+        let state = State { commits, ..State::default() };
+        Self { inner: self.inner.clone(), state: Arc::new(Mutex::new(state)) }
+    }
+
     /// No more faults from here on.
     pub(super) fn heal(&self) {
         self.state.lock().faults.clear();
@@ -56,6 +76,16 @@ impl FaultyStore {
     /// Whether an object with these bytes was ever committed to a log.
     pub(super) fn has_committed(&self, tail: &Bytes) -> bool {
         self.state.lock().committed.contains(tail)
+    }
+
+    /// How often a row was written of kinds that begin so.
+    pub(super) fn rows_written(&self, kind: &str) -> usize {
+        self.state.lock().rows.iter().filter(|written| written.starts_with(kind)).count()
+    }
+
+    /// How many batches took something out of a log.
+    pub(super) fn trims(&self) -> usize {
+        self.state.lock().trims
     }
 
     /// How many commits were asked for.
@@ -77,8 +107,20 @@ impl FaultyStore {
             _ => None,
         };
         let puts: Vec<Bytes> = batch.writes.iter().filter_map(object).collect();
+        let row = |write: &Write| match write {
+            Write::Put(key, _) => match keys::parse(key) {
+                Some((.., Place::Row { id_name, .. })) => Some(id_name.to_owned()),
+                _ => None,
+            },
+            _ => None,
+        };
+        let trims = batch.writes.iter().any(|write| matches!(write, Write::DeleteRange(..)));
+        let rows: Vec<String> = batch.writes.iter().filter_map(row).collect();
         self.inner.commit(batch).await?;
-        self.state.lock().committed.extend(puts);
+        let mut state = self.state.lock();
+        state.committed.extend(puts);
+        state.rows.extend(rows);
+        state.trims += usize::from(trims);
         Ok(())
     }
 }
@@ -94,14 +136,21 @@ impl Store for FaultyStore {
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
-            let (fault, latency) = {
+            let (fault, latency, dies) = {
                 let mut state = self.state.lock();
                 let at = state.commits;
                 state.commits += 1;
                 let found = state.faults.iter().position(|(when, _)| *when == at);
-                (found.map(|found| state.faults.swap_remove(found).1), state.latency)
+                let dies = state.dies.filter(|(when, _)| at >= *when).map(|(when, applied)| applied && at == when);
+                (found.map(|found| state.faults.swap_remove(found).1), state.latency, dies)
             };
             tokio::time::sleep(latency).await;
+            if let Some(applied) = dies {
+                if applied {
+                    let _ = self.apply(batch).await;
+                }
+                return std::future::pending().await;
+            }
             match fault {
                 None => self.apply(batch).await,
                 Some(Fault::Unavailable) => Err(StoreError::Unavailable("told to".to_owned())),

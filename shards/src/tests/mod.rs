@@ -1,5 +1,6 @@
 //! Tests of whole shards over a store that may fail. A random one prints its seed and takes one from `SHARDPLANE_SEED`.
 
+mod audit;
 mod cluster;
 mod faulty;
 mod lists;
@@ -8,6 +9,7 @@ mod moves;
 mod over_the_wire;
 mod ownership;
 mod pods;
+mod restarts;
 mod rpc;
 mod services;
 mod verbs;

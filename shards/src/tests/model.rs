@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::slot::{SLOTS, Slot, SlotSet};
 use api::{Object, Version};
 use parking_lot::Mutex;
 use serde_json::json;
 
+use super::audit::audit;
 use super::cluster::*;
 use super::faulty::{Fault, FaultyStore};
 use crate::ShardOptions;
@@ -34,7 +36,16 @@ struct History {
 async fn acknowledged_writes_survive_faults_and_restarts() {
     for seed in seeds(25) {
         eprintln!("SHARDPLANE_SEED={seed}");
-        run(seed).await;
+        run(seed, 1).await;
+    }
+}
+
+/// The same while slots move between three shards.
+#[tokio::test(start_paused = true)]
+async fn acknowledged_writes_survive_moves_and_faults() {
+    for seed in seeds(25) {
+        eprintln!("SHARDPLANE_SEED={seed}");
+        run(seed, 3).await;
     }
 }
 
@@ -43,15 +54,15 @@ async fn acknowledged_writes_survive_faults_and_restarts() {
 async fn acknowledged_writes_survive_faults_on_many_threads() {
     for seed in seeds(4) {
         eprintln!("SHARDPLANE_SEED={seed}");
-        run(seed).await;
+        run(seed, 1 + 2 * (seed as usize % 2)).await;
     }
 }
 
-async fn run(seed: u64) {
+async fn run(seed: u64, shards: usize) {
     let random = Arc::new(Seeded::new(seed));
     let store = FaultyStore::default();
     store.set_latency(Duration::from_millis(2));
-    let mut cluster = Cluster::bare(1, store, ShardOptions::default()).await;
+    let mut cluster = Cluster::bare(shards, store, options()).await;
     cluster.bootstrap().await;
     let cluster = Arc::new(cluster);
     for _ in 0..random.below(6) {
@@ -60,13 +71,18 @@ async fn run(seed: u64) {
     }
     let history = Arc::new(Mutex::new(History::default()));
     let follower = tokio::spawn(follow(cluster.clone()));
+    let mover = tokio::spawn(move_about(cluster.clone(), random.clone()));
     let workers: Vec<_> = (0..WORKERS)
         .map(|worker| tokio::spawn(work(cluster.clone(), history.clone(), random.clone(), worker)))
         .collect();
     for worker in workers {
         worker.await.unwrap();
     }
+    mover.abort();
+    // It may have been about to adopt.
+    let _ = mover.await;
     cluster.store.heal();
+    cluster.settle(&SlotSet::full()).await;
     cluster.create("configmaps", &json!({"metadata": {"name": END, "namespace": "default"}})).await.unwrap();
     let followed = follower.await.unwrap();
     let listed = cluster.list("configmaps", "default").await;
@@ -74,51 +90,122 @@ async fn run(seed: u64) {
     let state: BTreeMap<String, Version> =
         listed.iter().map(|object| (object.name.to_string(), object.version)).collect();
     assert_eq!(followed, state, "a list and the events after it make the same state");
-    assert!(cluster.shards[0].sequencer.is_idle());
-    cluster.shards[0].tables.iter().for_each(crate::table::Table::consistency_check);
-    let memory: Vec<_> = cluster.shards[0].tables.iter().map(crate::table::Table::snapshot).collect();
+    let found = audit(&cluster).await;
 
     let store = cluster.store.clone();
     let highest = versions(&listed).into_iter().max();
     drop(cluster);
-    let cluster = Cluster::bare(1, store, ShardOptions::default()).await;
-    let stored: Vec<_> = cluster.shards[0].tables.iter().map(crate::table::Table::snapshot).collect();
-    assert_eq!(memory, stored, "memory was what the store held");
+    let cluster = Cluster::bare(shards, store, options()).await;
+    assert_eq!(audit(&cluster).await.objects, found.objects, "memory was what the store held");
     let next = json!({"metadata": {"name": "next", "namespace": "default"}});
     assert!(Some(cluster.create("configmaps", &next).await.unwrap().version) > highest);
     cluster.stop().await;
 }
 
-/// Collects a state from a list and the events after it, until the last object of the test is there.
+/// Logs that are trimmed all the time.
+fn options() -> ShardOptions {
+    let retention = Duration::from_millis(200);
+    ShardOptions { retention, relaxed_retention: retention, ..ShardOptions::default() }
+}
+
+/// Moves slots from one shard to another, and trims logs.
+async fn move_about(cluster: Arc<Cluster>, random: Arc<Seeded>) {
+    let slot = cluster.resource("configmaps").slot("default", "default", "m0");
+    loop {
+        tokio::time::sleep(Duration::from_micros(random.below(20_000))).await;
+        for shard in &cluster.shards {
+            let _ = crate::checkpoint::pass(shard).await;
+        }
+        let count = cluster.shards.len();
+        if count == 1 {
+            continue;
+        }
+        let from = cluster.shards.iter().position(|shard| shard.owned().contains(slot));
+        let from = from.unwrap_or(0);
+        let to = (from + 1 + random.below(count as u64 - 1) as usize) % count;
+        let mut slots: SlotSet = (0..random.below(40)).map(|_| Slot(random.below(u64::from(SLOTS)) as u16)).collect();
+        slots.insert(slot);
+        let slots = slots.intersection(&cluster.shards[from].owned());
+        if cluster.move_slots(&slots, from, to).await.is_err() {
+            cluster.settle(&slots).await;
+        }
+    }
+}
+
+/// Collects a state from a list and the events after it, wherever the slot goes, until the last object of the test is
+/// there.
 async fn follow(cluster: Arc<Cluster>) -> BTreeMap<String, Version> {
-    let shard = cluster.shard_of("configmaps", "default");
+    let slot = cluster.resource("configmaps").slot("default", "default", END);
     // Somewhere in the middle.
     tokio::time::sleep(Duration::from_millis(15)).await;
-    let page = shard.list(cluster.list_request("configmaps", "default")).await.unwrap();
-    let mut state: BTreeMap<String, Version> =
-        page.objects.iter().map(|object| (object.name.to_string(), object.version)).collect();
-    let mut stream = cluster.subscribe(&shard, "configmaps", Some(page.version)).await.unwrap();
-    let mut last = page.version;
-    let mut watermark = page.version;
-    while !state.contains_key(END) {
-        let delivery = tokio::time::timeout(Duration::from_secs(60), stream.deliveries.recv()).await;
-        let delivery = delivery.expect("there is always more").expect("nobody closes it");
-        for event in &delivery.events {
-            assert!(event.version > last, "in order, once");
-            assert!(event.version > watermark, "nothing comes below a watermark");
-            last = event.version;
+    let page = loop {
+        match cluster.shard_of("configmaps", "default").list(cluster.list_request("configmaps", "default")).await {
+            Ok(page) => break page,
+            Err(ShardError::NotOwner) => tokio::time::sleep(Duration::from_millis(1)).await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let state = page.objects.iter().map(|object| (object.name.to_string(), object.version)).collect();
+    let mut seen = Seen { state, last: page.version, watermark: page.version };
+    while !seen.state.contains_key(END) {
+        attach(&cluster, slot, &mut seen).await;
+    }
+    seen.state
+}
+
+/// What a follower has seen of a slot.
+struct Seen {
+    state: BTreeMap<String, Version>,
+    last: Version,
+    watermark: Version,
+}
+
+impl Seen {
+    fn take(&mut self, events: &[Arc<Event>], watermark: Version) {
+        for event in events {
+            assert!(event.version > self.last, "in order, once");
+            assert!(event.version > self.watermark, "nothing comes below a watermark");
+            self.last = event.version;
             let name = event.object.name.to_string();
-            assert_eq!(state.get(&name).copied(), event.old.as_ref().map(|old| old.version), "no gap at {name}");
+            assert_eq!(self.state.get(&name).copied(), event.old.as_ref().map(|old| old.version), "no gap at {name}");
             if event.deleted {
-                state.remove(&name);
+                self.state.remove(&name);
             } else {
-                state.insert(name, event.version);
+                self.state.insert(name, event.version);
             }
         }
-        assert!(delivery.watermark >= last && delivery.watermark >= watermark);
-        watermark = delivery.watermark;
+        assert!(watermark >= self.last && watermark >= self.watermark);
+        self.watermark = watermark;
     }
-    state
+}
+
+/// Follows a slot at its present owner, as long as that has it.
+async fn attach(cluster: &Cluster, slot: Slot, seen: &mut Seen) {
+    let again = || tokio::time::sleep(Duration::from_millis(1));
+    let shard = cluster.shard_of("configmaps", "default");
+    let Ok(mut stream) = cluster.subscribe(&shard, "configmaps", None).await else { return again().await };
+    if !stream.slots.contains(slot) {
+        return again().await;
+    }
+    let resource = cluster.resource("configmaps").id;
+    let slots: Arc<SlotSet> = Arc::new([slot].into_iter().collect());
+    let request = HistoryRequest { cluster: "default".into(), resource, slots, from: seen.watermark };
+    match shard.history(request).await {
+        Ok(history) => seen.take(&history.events, history.to),
+        Err(ShardError::NotOwner) => return again().await,
+        Err(error) => panic!("{error}"),
+    }
+    while !seen.state.contains_key(END) {
+        let delivery = tokio::time::timeout(Duration::from_secs(60), stream.deliveries.recv()).await;
+        let delivery = delivery.expect("there is always more").expect("nobody closes it");
+        let here = delivery.events.iter().filter(|event| event.slot == slot && event.version > seen.watermark);
+        let here: Vec<_> = here.cloned().collect();
+        if delivery.slots.as_ref().is_some_and(|slots| !slots.contains(slot)) {
+            seen.take(&here, seen.watermark.max(here.last().map_or(Version::ZERO, |event| event.version)));
+            return;
+        }
+        seen.take(&here, delivery.watermark.max(seen.watermark));
+    }
 }
 
 async fn work(cluster: Arc<Cluster>, history: Arc<Mutex<History>>, random: Arc<Seeded>, worker: u64) {

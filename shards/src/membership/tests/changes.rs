@@ -1,19 +1,20 @@
 //! Each change of the directory by itself, and two that meet.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::Version;
 use api::slot::{Slot, SlotSet};
 use store::memory::MemoryStore;
-use store::{Batch, BatchId, Store, StoreError, Write};
+use store::{Batch, BatchId, SharedStore, Store, StoreError, Write};
 
 use super::world::{Link, process};
+use crate::OpenError;
+use crate::claim::{SecureError, secure};
 use crate::keys;
-use crate::membership::claim::claim;
 use crate::membership::directory::{Directory, HeldLease, Pulse};
 use crate::membership::fence::fence;
 use crate::membership::pins::pin;
-use crate::membership::records;
 use crate::membership::renew::Holding;
 use crate::membership::{Identity, JoinError, Pin, Registration, Standing, Timing, register};
 
@@ -21,8 +22,12 @@ fn identity(ordinal: impl Into<Option<u16>>) -> Identity {
     Identity { ordinal: ordinal.into(), addresses: vec!["10.0.0.7:7443".into()], ..Identity::default() }
 }
 
+fn shared(store: &MemoryStore) -> SharedStore {
+    Arc::new(store.clone())
+}
+
 async fn join(store: &MemoryStore, ordinal: impl Into<Option<u16>>) -> Registration {
-    register(store, &process(), &Timing::default(), &identity(ordinal)).await.unwrap()
+    register(&shared(store), &process(), &Timing::default(), &identity(ordinal)).await.unwrap()
 }
 
 async fn lease(store: &MemoryStore, ordinal: u16) -> HeldLease {
@@ -48,7 +53,7 @@ async fn without_a_number_one_gets_the_lowest_that_is_free() {
     fence(&store, &process(), 1, Some(&lease(&store, 1).await)).await.unwrap();
     assert_eq!(join(&store, None).await.ordinal, 1);
     assert_eq!(join(&store, None).await.ordinal, 3);
-    let refused = register(&store, &process(), &Timing::default(), &identity(4096)).await.unwrap_err();
+    let refused = register(&shared(&store), &process(), &Timing::default(), &identity(4096)).await.unwrap_err();
     assert_eq!(refused.to_string(), "there is no ordinal 4096: the highest is 4095");
 }
 
@@ -64,7 +69,8 @@ async fn two_with_one_identity_are_refused_and_a_dead_one_is_replaced() {
         }
     };
     let (second, same) = (process(), identity(3));
-    let (refused, ()) = tokio::join!(register(&store, &second, &timing, &same), renewing);
+    let all = shared(&store);
+    let (refused, ()) = tokio::join!(register(&all, &second, &timing, &same), renewing);
     let refused = refused.unwrap_err();
     assert!(matches!(refused, JoinError::Taken { ordinal: 3, .. }));
     let text = refused.to_string();
@@ -72,7 +78,7 @@ async fn two_with_one_identity_are_refused_and_a_dead_one_is_replaced() {
 
     // It stands still from here on.
     let began = tokio::time::Instant::now();
-    let replaced = register(&store, &second, &timing, &same).await.unwrap();
+    let replaced = register(&shared(&store), &second, &timing, &same).await.unwrap();
     assert!(began.elapsed() >= timing.ttl && began.elapsed() < timing.ttl * 2, "{:?}", began.elapsed());
     let outcome = holding.renew(&store, &first, &Timing::default(), Standing::Serving).await;
     assert!(matches!(outcome, Err(StoreError::Fenced { .. })), "{outcome:?}");
@@ -81,7 +87,7 @@ async fn two_with_one_identity_are_refused_and_a_dead_one_is_replaced() {
     // Where nobody else can have the store open, a lease that is found says nothing.
     let began = tokio::time::Instant::now();
     let only = Identity { only_process: true, ..same };
-    register(&store, &second, &timing, &only).await.unwrap();
+    register(&shared(&store), &second, &timing, &only).await.unwrap();
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
@@ -89,8 +95,8 @@ async fn two_with_one_identity_are_refused_and_a_dead_one_is_replaced() {
 async fn a_newer_format_is_refused_before_anything_is_written() {
     let store = MemoryStore::new();
     put(&store, 1, keys::format(), "99".into()).await;
-    let refused = register(&store, &process(), &Timing::default(), &identity(None)).await.unwrap_err();
-    assert!(matches!(refused, JoinError::Format { .. }));
+    let refused = register(&shared(&store), &process(), &Timing::default(), &identity(None)).await.unwrap_err();
+    assert!(matches!(refused, JoinError::Open(OpenError::Format { .. })));
     assert_eq!(store.snapshot().len(), 1);
 }
 
@@ -153,8 +159,7 @@ async fn renewals_are_silent_and_everything_else_is_not() {
     generations.push(Pulse::read(&store).await.unwrap().generation);
     holding.renew(&store, &ambient, &Timing::default(), Standing::Serving).await.unwrap();
     assert_eq!(Pulse::read(&store).await.unwrap().generation, generations[2]);
-    let directory = Directory::read(&store).await.unwrap();
-    claim(&store, &ambient, &directory, registration.epoch, &slots(0..8)).await.unwrap();
+    secure(&shared(&store), &ambient, registration.epoch, &slots(0..8)).await.unwrap();
     generations.push(Pulse::read(&store).await.unwrap().generation);
     let pinned = Pin { to: 0, namespace: "default/hot".into(), alone: false };
     pin(&store, &ambient, &slots(3..4), Some(&pinned)).await.unwrap();
@@ -171,38 +176,35 @@ async fn renewals_are_silent_and_everything_else_is_not() {
 async fn slots_of_the_fenced_are_claimed_once_above_their_ceiling() {
     let store = MemoryStore::new();
     let first = join(&store, 0).await;
+    let claim = |epoch, range| {
+        let (store, slots) = (shared(&store), slots(range));
+        async move { secure(&store, &process(), epoch, &slots).await }
+    };
     let directory = Directory::read(&store).await.unwrap();
     assert!(directory.is_orphan(Slot(0)) && directory.owner(Slot(0)).is_none());
-    let floor = claim(&store, &process(), &directory, first.epoch, &slots(0..100)).await.unwrap();
-    assert_eq!(floor, Version::ZERO, "nobody has written there");
-    put(&store, 1, keys::ceiling(0), records::encode_version(Version::new(5_000, 0))).await;
+    assert_eq!(claim(first.epoch, 0..100).await.unwrap(), Version::ZERO, "nobody has written there");
+    put(&store, 1, keys::ceiling(0), keys::encode_version(Version::new(5_000, 0))).await;
     let second = join(&store, 1).await;
 
     // While it lives, its slots are its.
     let directory = Directory::read(&store).await.unwrap();
     assert_eq!((directory.owner(Slot(7)), directory.owned_by(0).len()), (Some(0), 100));
-    claim(&store, &process(), &directory, second.epoch, &slots(0..100)).await.unwrap();
-    assert_eq!(Directory::read(&store).await.unwrap().owner(Slot(7)), Some(0));
+    assert!(matches!(claim(second.epoch, 0..100).await, Err(SecureError::Living(Slot(0)))));
 
     fence(&store, &process(), 0, Some(&lease(&store, 0).await)).await.unwrap();
     let directory = Directory::read(&store).await.unwrap();
     assert!(directory.is_orphan(Slot(7)) && directory.owned_by(0).is_empty());
     let third = join(&store, 2).await;
-    let floor = claim(&store, &process(), &directory, second.epoch, &slots(0..60)).await.unwrap();
-    assert_eq!(floor, Version::new(5_000, 0));
-    let late = claim(&store, &process(), &directory, third.epoch, &slots(50..70)).await;
-    assert!(matches!(late, Err(StoreError::Fenced { .. })), "one of them is taken: {late:?}");
+    assert_eq!(claim(second.epoch, 0..60).await.unwrap(), Version::new(5_000, 0));
+    assert!(matches!(claim(third.epoch, 50..70).await, Err(SecureError::Living(Slot(50)))));
     let after = Directory::read(&store).await.unwrap();
     assert_eq!((after.owner(Slot(59)), after.owner(Slot(60))), (Some(1), None));
 
     // The second has written nothing and its ceiling is low: the floor of the first still holds.
-    put(&store, 2, keys::ceiling(1), records::encode_version(Version::new(10, 1))).await;
+    put(&store, 2, keys::ceiling(1), keys::encode_version(Version::new(10, 1))).await;
     fence(&store, &process(), 1, Some(&lease(&store, 1).await)).await.unwrap();
-    let directory = Directory::read(&store).await.unwrap();
-    let floor = claim(&store, &process(), &directory, third.epoch, &slots(0..1)).await.unwrap();
-    assert_eq!(floor, Version::new(5_000, 0));
+    assert_eq!(claim(third.epoch, 0..1).await.unwrap(), Version::new(5_000, 0));
     fence(&store, &process(), 2, Some(&lease(&store, 2).await)).await.unwrap();
-    let directory = Directory::read(&store).await.unwrap();
-    let dead = claim(&store, &process(), &directory, third.epoch, &slots(0..1)).await;
-    assert!(matches!(dead, Err(StoreError::Fenced { .. })), "the fenced claim nothing: {dead:?}");
+    let dead = claim(third.epoch, 1..2).await;
+    assert!(matches!(dead, Err(SecureError::Store(_))), "the fenced claim nothing: {dead:?}");
 }

@@ -8,5 +8,6 @@ mod changes;
 mod fuzz;
 mod model;
 mod node;
+mod shards;
 mod walks;
 mod world;

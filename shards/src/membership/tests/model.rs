@@ -21,11 +21,9 @@ use store::memory::MemoryStore;
 use store::{Batch, BatchId, Fence, Store, StoreError, Write};
 
 use super::world::Link;
+use crate::claim::{self, SecureError};
 use crate::keys::{self, Epoch};
-use crate::membership::claim::claim;
-use crate::membership::directory::Directory;
-use crate::membership::holder::{Heir, HoldError, SlotHolder};
-use crate::membership::records;
+use crate::membership::holder::{HoldError, SlotHolder};
 
 /// Slots of the model.
 pub(super) const SLOTS: u16 = 24;
@@ -86,8 +84,8 @@ impl Arena {
         self.check_believers((0..SLOTS).map(Slot));
         let mut highest = self.highest.lock();
         for (key, value) in self.store.snapshot() {
-            let grows = records::slot_of_floor(&key).is_some() || key.first() == Some(&1);
-            let Some(now) = records::decode_version(&value).filter(|_| grows) else { continue };
+            let grows = keys::slot_of_floor(&key).is_some() || key.first() == Some(&1);
+            let Some(now) = keys::decode_version(&value).filter(|_| grows) else { continue };
             let before = highest.insert(key.clone(), now);
             if before.is_some_and(|before| before > now) {
                 self.violation(format!("{} fell", keys::printable(&key)));
@@ -129,7 +127,7 @@ impl ModelHolder {
         careless: bool,
     ) -> Result<Arc<Self>, StoreError> {
         let floor = link.get(keys::ceiling(epoch.ordinal)).await?;
-        let last = floor.as_deref().and_then(records::decode_version).unwrap_or(Version::ZERO);
+        let last = floor.as_deref().and_then(keys::decode_version).unwrap_or(Version::ZERO);
         let holder = Arc::new(Self {
             arena: arena.clone(),
             link: link.clone(),
@@ -206,7 +204,7 @@ impl ModelHolder {
             return;
         }
         let stored = self.arena.store.get(number(slot)).now_or_never().expect("a map answers at once");
-        let truth = stored.expect("a map does not fail").as_deref().and_then(records::decode_version);
+        let truth = stored.expect("a map does not fail").as_deref().and_then(keys::decode_version);
         self.arena.answers.fetch_add(1, Ordering::Relaxed);
         if answer != truth.or(Some(Version::ZERO)) {
             let me = self.epoch.ordinal;
@@ -227,9 +225,9 @@ impl ModelHolder {
             let ceiling = (next >= state.ceiling).then(|| Version::new(next.micros() + AHEAD, self.epoch.ordinal));
             (next, ceiling)
         };
-        let mut writes = vec![Write::Put(number(slot), records::encode_version(next))];
+        let mut writes = vec![Write::Put(number(slot), keys::encode_version(next))];
         if let Some(ceiling) = ceiling {
-            writes.push(Write::Put(keys::ceiling(self.epoch.ordinal), records::encode_version(ceiling)));
+            writes.push(Write::Put(keys::ceiling(self.epoch.ordinal), keys::encode_version(ceiling)));
         }
         let outcome = self.settle(self.fences([slot].into_iter()), writes).await;
         let mut state = self.state.lock();
@@ -250,7 +248,7 @@ impl ModelHolder {
     async fn read_numbers(&self, slots: &SlotSet) -> Result<BTreeMap<Slot, Version>, HoldError> {
         let page = self.link.scan(Bound::Included(number(Slot(0))), number(Slot(SLOTS)), usize::from(SLOTS)).await?;
         let stored: BTreeMap<Bytes, Bytes> = page.pairs.into_iter().collect();
-        let version = |key: Bytes| stored.get(&key).and_then(|value| records::decode_version(value));
+        let version = |key: Bytes| stored.get(&key).and_then(|value| keys::decode_version(value));
         Ok(slots.iter().map(|slot| (slot, version(number(slot)).unwrap_or(Version::ZERO))).collect())
     }
 }
@@ -269,47 +267,34 @@ impl SlotHolder for ModelHolder {
         async move { self.read_numbers(&slots).await.map(drop) }.boxed()
     }
 
-    fn release(&self, slots: Arc<SlotSet>, heir: Heir) -> BoxFuture<'_, Result<(), HoldError>> {
+    fn forget(&self, _: &SlotSet) {}
+
+    fn release(&self, slots: Arc<SlotSet>, heir: Epoch) -> BoxFuture<'_, Result<(), HoldError>> {
         async move {
             self.state.lock().numbers.retain(|slot, _| !slots.contains(*slot));
             while !self.state.lock().writing.intersection(&slots).is_empty() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             let floor = self.state.lock().last;
-            let mut fences = self.fences(slots.iter());
-            fences.push(Fence { key: keys::ordinal_owner(heir.ordinal), expected: Some(heir.epoch.encode()) });
-            let generation =
-                records::Generation::new(self.ambient.clock.wall_micros(), self.ambient.entropy.next_u64());
-            let mut writes = vec![Write::Put(records::generation(), generation.encode())];
-            for slot in slots.iter() {
-                writes.push(Write::Put(keys::slot_owner(slot), heir.epoch.encode()));
-                writes.push(Write::Put(records::floor(slot), records::encode_version(floor)));
-            }
-            Ok(self.settle(fences, writes).await?)
+            let store = self.link.shared();
+            let handed = claim::hand_over(&store, &self.ambient, self.epoch, &slots, heir, floor);
+            Ok(handed.await?)
         }
         .boxed()
     }
 
     fn adopt(&self, slots: Arc<SlotSet>) -> BoxFuture<'_, Result<(), HoldError>> {
         async move {
-            let directory = Directory::read_of(&*self.link, SLOTS).await?;
-            let foreign = |slot: &Slot| directory.record(*slot) != Some(self.epoch) && !directory.is_orphan(*slot);
-            if slots.iter().any(|slot| foreign(&slot)) {
-                return Err(HoldError::Later("a slot is another's".to_owned()));
-            }
             // Those that it serves are left alone: what is in memory is what holds.
-            let serving = self.serving();
-            let new = slots.difference(&serving);
-            let floor = claim(&*self.link, &self.ambient, &directory, self.epoch, &new).await?;
-            let floors = Bound::Included(records::floor(Slot(0)));
-            let floors = self.link.scan(floors, records::floors_end(), usize::from(SLOTS)).await?.pairs;
-            let handed =
-                floors.iter().filter(|(key, _)| records::slot_of_floor(key).is_some_and(|slot| new.contains(slot)));
-            let handed = handed.filter_map(|(_, value)| records::decode_version(value)).max();
-            let handed = floor.max(handed.unwrap_or(Version::ZERO));
+            let new = slots.difference(&self.serving());
+            let secured = claim::secure(&self.link.shared(), &self.ambient, self.epoch, &new).await;
+            let floor = secured.map_err(|error| match error {
+                SecureError::Living(slot) => HoldError::Later(format!("slot {} is another's", slot.0)),
+                SecureError::Store(error) => error.into(),
+            })?;
             let numbers = self.read_numbers(&new).await?;
             let mut state = self.state.lock();
-            state.last = state.last.max(handed.ceil());
+            state.last = state.last.max(floor.ceil());
             for (slot, number) in numbers {
                 // Another call for the same slots may have been faster.
                 if !state.writing.contains(slot) {

@@ -15,9 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::model::{Arena, ModelHolder, SLOTS};
 use super::world::{Link, Seeded, SkewedClock};
-use crate::membership::{
-    Ended, Identity, JoinError, Lease, Member, MemberConfig, Peer, PeerError, Peers, Timing, register,
-};
+use crate::membership::member::MemberConfig;
+use crate::membership::{Ended, Identity, JoinError, Lease, Member, Peer, PeerError, Peers, Timing, register};
 
 /// Bugs that can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +30,9 @@ pub(super) enum Bug {
     PastTtl,
 }
 
+/// A member and its process's link.
+type Reached = (Arc<Member>, Arc<Link>);
+
 /// What all processes share.
 pub(super) struct Hall {
     pub(super) arena: Arc<Arena>,
@@ -38,7 +40,7 @@ pub(super) struct Hall {
     pub(super) bug: Bug,
     seed: u64,
     started: tokio::time::Instant,
-    members: Mutex<BTreeMap<u16, (Arc<Member>, Arc<Link>)>>,
+    members: Mutex<BTreeMap<u16, Reached>>,
 }
 
 impl Hall {
@@ -200,7 +202,7 @@ impl Process {
     async fn run(self, ordinal: Option<u16>) {
         let identity = Identity { ordinal, ..Identity::default() };
         while !self.shutdown.is_cancelled() {
-            let registration = match register(&*self.link, &self.ambient, &self.hall.timing, &identity).await {
+            let registration = match register(&self.link.shared(), &self.ambient, &self.hall.timing, &identity).await {
                 Ok(registration) => registration,
                 Err(JoinError::Taken { .. }) => return,
                 Err(_) => {

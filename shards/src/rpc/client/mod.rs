@@ -1,10 +1,8 @@
 //! A shard that another process runs.
 
 mod exchange;
-mod member;
 mod queue;
 mod streams;
-mod ways;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +22,8 @@ use crate::service::{
     Subscription,
 };
 use exchange::Exchange;
-pub use member::RemoteMember;
 use proto::call::What;
 use proto::reply::What as Said;
-pub use ways::{Seeds, Ways};
 
 /// How shards are called.
 #[derive(Clone)]

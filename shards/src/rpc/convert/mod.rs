@@ -4,7 +4,6 @@
 
 mod answer;
 mod request;
-mod roster;
 mod status;
 mod stream;
 
@@ -15,7 +14,6 @@ use api::{Status, Version};
 
 pub(super) use answer::{answer, object, read_answer, read_object};
 pub(super) use request::{execute, read_execute};
-pub(super) use roster::{pin, read_pin, read_roster, roster};
 pub(super) use status::{failure, read_failure};
 pub(super) use stream::{Known, event, history, list, read_event, read_history, read_list, read_subscribe, subscribe};
 
@@ -33,7 +31,7 @@ impl From<Misread> for ShardError {
 }
 
 /// Something that must be there.
-fn required<T>(part: Option<T>, what: &str) -> Result<T, Misread> {
+pub(super) fn required<T>(part: Option<T>, what: &str) -> Result<T, Misread> {
     part.ok_or_else(|| Misread(format!("{what} is missing, or of a kind that is not known here")))
 }
 
