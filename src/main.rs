@@ -10,7 +10,6 @@ mod in_process;
 mod logging;
 mod parts;
 mod progress;
-mod seeds;
 mod shard_process;
 mod status_line;
 mod storage;

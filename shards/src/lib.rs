@@ -10,6 +10,7 @@
 pub mod bootstrap;
 pub mod commit;
 pub mod membership;
+pub mod merge;
 pub mod metrics;
 pub mod rpc;
 pub mod service;

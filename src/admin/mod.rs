@@ -2,6 +2,7 @@
 //! nothing else does.
 
 pub(crate) mod clusters;
+pub(crate) mod slots;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,8 @@ pub(crate) struct AdminArgs {
 enum Subject {
     /// Make, list and delete logical clusters
     Clusters(clusters::ClustersArgs),
+    /// Show which shard owns which slots, and move some of them
+    Slots(slots::SlotsArgs),
 }
 
 /// How answers are written.
@@ -36,5 +39,6 @@ pub(crate) enum Output {
 pub(crate) async fn run(args: AdminArgs) -> Result<ExitCode, Failure> {
     match args.subject {
         Subject::Clusters(args) => clusters::run(args).await,
+        Subject::Slots(args) => slots::run(args).await,
     }
 }

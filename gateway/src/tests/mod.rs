@@ -2,6 +2,7 @@
 
 mod lists;
 mod logs;
+mod moves;
 mod paths;
 mod protobuf;
 mod serving;

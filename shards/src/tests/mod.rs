@@ -3,6 +3,7 @@
 mod audit;
 mod cluster;
 mod faulty;
+mod informers;
 mod lists;
 mod model;
 mod moves;
@@ -12,6 +13,7 @@ mod pods;
 mod restarts;
 mod rpc;
 mod services;
+mod takeover;
 mod verbs;
 mod watches;
 mod wire;

@@ -8,18 +8,22 @@ use std::time::Duration;
 use ::wire::{BoxedIo, Dial, Role, Timing};
 use api::builtin::{RuntimeConfig, registry};
 use api::resource::{Registry, ResourceId};
-use api::slot::SlotSet;
+use api::slot::{Slot, SlotSet};
 use api::{Status, Version};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending, ready};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tonic::service::RoutesBuilder;
 
 use super::cluster::ambient;
-use super::wire::{Memory, identity, memory, offer};
-use crate::rpc::client::{Calling, RemoteShard};
+use super::wire::{Listening, Memory, identity, memory, offer};
+use crate::membership::{MapSource, Mapping, Peer, PeerError, Pin, Roster, RosterMember, Standing};
+use crate::rpc::client::{Calling, RemoteMember, RemoteShard, Ways};
+use crate::rpc::server::{OfferedMember, Pins};
 use crate::service::*;
 
 /// A shard that answers when the test lets it, and counts.
@@ -281,4 +285,108 @@ async fn stores_do_not_call_shards() {
         }
     };
     assert!(refused.contains("this service is for gateway, shard, admin only"), "{refused}");
+}
+
+/// A member of which the test says everything.
+struct Told {
+    rosters: watch::Sender<Arc<Roster>>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl MapSource for Told {
+    fn follow(&self) -> BoxFuture<'_, Result<watch::Receiver<Arc<Roster>>, ShardError>> {
+        ready(Ok(self.rosters.subscribe())).boxed()
+    }
+}
+
+impl Peer for Told {
+    fn prefetch(&self, slots: Arc<SlotSet>) -> BoxFuture<'_, Result<(), PeerError>> {
+        self.asked.lock().push(format!("prefetch {slots}"));
+        ready(Ok(())).boxed()
+    }
+
+    fn adopt(&self, _: Arc<SlotSet>) -> BoxFuture<'_, Result<(), PeerError>> {
+        ready(Err(PeerError("not now".to_owned()))).boxed()
+    }
+}
+
+impl Pins for Told {
+    fn pin(&self, slots: SlotSet, pin: Option<Pin>) -> BoxFuture<'_, Result<(), String>> {
+        self.asked.lock().push(format!("pin {slots} {:?}", pin.map(|pin| pin.to)));
+        ready(Ok(())).boxed()
+    }
+}
+
+fn told(number: u64, slots: SlotSet) -> Arc<Roster> {
+    let member = RosterMember {
+        ordinal: 1,
+        incarnation: 2,
+        addresses: vec!["somewhere:1".into()],
+        standing: Standing::Serving,
+        slots: Arc::new(slots),
+    };
+    Arc::new(Roster { number, members: vec![member], ..Roster::default() })
+}
+
+fn offer_member(member: &Arc<Told>, listening: Listening) -> AbortOnDropHandle<()> {
+    let shutdown = CancellationToken::new();
+    let mut routes = RoutesBuilder::default();
+    let (source, peer, pins) = (member.clone(), member.clone(), member.clone());
+    OfferedMember { source, peer, pins, shutdown: shutdown.clone() }.add_to(&mut routes);
+    let shard = identity(Role::Shard);
+    let serving = ::wire::serve::serve(listening, &shard, routes.routes(), Timing::default(), shutdown).unwrap();
+    AbortOnDropHandle::new(tokio::spawn(serving))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_follows_the_map_wherever_it_is_told() {
+    let place = Place::new();
+    let member = Arc::new(Told { rosters: watch::Sender::new(told(1, SlotSet::full())), asked: Mutex::default() });
+    let (dial, listening) = memory();
+    *place.road.0.lock() = Some(dial);
+    let serving = offer_member(&member, listening);
+    let ways = Ways::new(place.calling.clone(), None);
+    let mapping = Arc::new(Mapping::new(ways.clone()));
+    let topology = mapping.topology();
+    let _following = AbortOnDropHandle::new(tokio::spawn(async move {
+        ways.follow(&"somewhere:1".parse().unwrap(), &mapping).await;
+    }));
+    let first = topology.newer_than(0).await;
+    assert!(first.is_complete());
+    let few: SlotSet = [Slot(5)].into_iter().collect();
+    member.rosters.send_replace(told(2, few.clone()));
+    let second = topology.newer_than(first.generation).await;
+    assert_eq!(*second.members()[0].slots, few);
+    assert!(Arc::ptr_eq(&first.members()[0].service, &second.members()[0].service), "one way to one shard");
+    // The source dies, and another one is there.
+    drop(serving);
+    let (dial, listening) = memory();
+    *place.road.0.lock() = Some(dial);
+    let _serving = offer_member(&member, listening);
+    let third = topology.newer_than(second.generation).await;
+    assert_eq!(*third.members()[0].slots, few);
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_and_operators_ask_what_is_theirs() {
+    let mut place = Place::new();
+    let member = Arc::new(Told { rosters: watch::Sender::new(told(1, SlotSet::full())), asked: Mutex::default() });
+    let (dial, listening) = memory();
+    *place.road.0.lock() = Some(dial);
+    let _serving = offer_member(&member, listening);
+    let few: Arc<SlotSet> = Arc::new([Slot(5), Slot(6)].into_iter().collect());
+    let mut way = |role| {
+        place.calling.identity = identity(role);
+        RemoteMember::new("somewhere:1", &place.calling).unwrap()
+    };
+    let (gateway, shard, admin) = (way(Role::Gateway), way(Role::Shard), way(Role::Admin));
+    let pin = Pin { to: 3, namespace: "".into(), alone: false };
+    shard.prefetch(few.clone()).await.unwrap();
+    assert_eq!(shard.adopt(few.clone()).await.unwrap_err().0, "not now");
+    admin.pin(&few, Some(&pin)).await.unwrap();
+    for refused in [gateway.prefetch(few.clone()).await, gateway.pin(&few, None).await, shard.pin(&few, None).await] {
+        let why = refused.unwrap_err().0;
+        assert!(why.contains("this call is for"), "{why}");
+    }
+    assert_eq!(*member.asked.lock(), ["prefetch 5-6", "pin 5-6 Some(3)"]);
 }

@@ -1,8 +1,10 @@
 //! A shard that another process runs.
 
 mod exchange;
+mod member;
 mod queue;
 mod streams;
+mod ways;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +24,10 @@ use crate::service::{
     Subscription,
 };
 use exchange::Exchange;
+pub use member::RemoteMember;
 use proto::call::What;
 use proto::reply::What as Said;
+pub use ways::{Seeds, Ways};
 
 /// How shards are called.
 #[derive(Clone)]
