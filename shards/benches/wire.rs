@@ -25,6 +25,8 @@ use tonic::service::RoutesBuilder;
 use wire::{Identity, Role, Timing};
 
 const NODES: usize = 1000;
+const LEASES: &str = "leases.coordination.k8s.io";
+const NAMESPACE: &str = "kube-node-lease";
 
 /// The machine's, for certificates and versions.
 struct Machine(tokio::time::Instant);
@@ -107,7 +109,7 @@ impl Bench {
         }
     }
 
-    fn lease(&self, node: usize, update: bool) -> Request {
+    fn lease(&self, node: usize) -> Request {
         let name = format!("node-{node}");
         let body = json!({
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
@@ -116,11 +118,13 @@ impl Bench {
         });
         let (body, format, options) = (Bytes::from(body.to_string()), Format::Json, WriteOptions::default());
         let uid = format!("{:032x}", self.ambient.entropy.next_u128());
-        let verb = match update {
-            true => Verb::Update { body, format, options, uid },
-            false => Verb::Create { body, format, options, uid },
-        };
-        self.request("leases.coordination.k8s.io", "kube-node-lease", &name, verb)
+        self.request(LEASES, NAMESPACE, &name, Verb::Create { body, format, options, uid })
+    }
+
+    fn renewal(&self, at: usize) -> Request {
+        let body = json!({"spec": {"renewTime": format!("2026-11-22T12:00:00.{:06}Z", at % 1_000_000)}});
+        let (body, patch, options) = (Bytes::from(body.to_string()), PatchType::Merge, WriteOptions::default());
+        self.request(LEASES, NAMESPACE, &format!("node-{}", at % NODES), Verb::Patch { body, patch, options })
     }
 
     fn pod(&self) -> Request {
@@ -195,7 +199,8 @@ async fn start(registry: &Arc<Registry>, ambient: &Ambient) -> Arc<Shard> {
 
 fn wire(criterion: &mut Criterion) {
     let bench = Bench::new();
-    let must = |request| bench.runtime.block_on(bench.ways[0].1.execute(request)).expect("it is allowed");
+    let must =
+        |request| bench.runtime.block_on(async { bench.ways[0].1.execute(request).await }).expect("it is allowed");
     let account = json!({"metadata": {"name": "default", "namespace": "default"}});
     let verb = Verb::Create {
         body: Bytes::from(account.to_string()),
@@ -205,12 +210,12 @@ fn wire(criterion: &mut Criterion) {
     };
     must(bench.request("serviceaccounts", "default", "default", verb));
     must(bench.pod());
-    (0..NODES).for_each(|node| _ = must(bench.lease(node, false)));
+    (0..NODES).for_each(|node| _ = must(bench.lease(node)));
     for at_once in [64, 1000] {
         let mut group = criterion.benchmark_group(format!("CPU of a call, {at_once} at once"));
         for (way, (name, _)) in bench.ways.iter().enumerate() {
             group.bench_function(format!("renew a Lease, {name}"), |bencher| {
-                bencher.iter_custom(|calls| bench.cost(way, calls, at_once, |at| bench.lease(at % NODES, true)));
+                bencher.iter_custom(|calls| bench.cost(way, calls, at_once, |at| bench.renewal(at)));
             });
             group.bench_function(format!("get a Pod, {name}"), |bencher| {
                 let get = |_| bench.request("pods", "default", "pod", Verb::Get { version: None });

@@ -266,7 +266,8 @@ async fn a_list_that_is_given_up_stops() {
         after: Some(("a".into(), "b".into())),
         limit: 3,
     };
-    assert!(tokio::time::timeout(Duration::from_secs(5), remote.list(request)).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_secs(5), remote.list(request.clone())).await.is_err());
+    assert!(matches!(remote.list(request).await, Err(ShardError::Lost(why)) if why.contains("no answer within")));
     assert_eq!(remote.clock().await.unwrap(), Version(7));
 }
 
