@@ -1,5 +1,6 @@
 //! The gateway over real shards.
 
+mod clusters;
 mod lists;
 mod logs;
 mod moves;
