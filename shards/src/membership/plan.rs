@@ -107,3 +107,116 @@ fn pieces(slots: &SlotSet, size: usize) -> impl Iterator<Item = SlotSet> {
     let pieces: Vec<SlotSet> = all.chunks(size.max(1)).map(|piece| piece.iter().copied().collect()).collect();
     pieces.into_iter()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::Epoch;
+    use crate::membership::directory::HeldLease;
+    use crate::membership::records::Lease;
+
+    const SLOTS: u16 = 60;
+
+    fn epoch(ordinal: u16) -> Epoch {
+        Epoch { count: 1, ordinal, incarnation: u128::from(ordinal) }
+    }
+
+    fn stand(directory: &mut Directory, ordinal: u16, standing: &str) {
+        let text = format!(r#"{{"incarnation":"{ordinal:x}","renewals":1,"standing":"{standing}"}}"#);
+        let held = HeldLease { lease: Lease::decode(text.as_bytes()).unwrap(), raw: text.into() };
+        directory.pulse.leases.insert(ordinal, held);
+        directory.ordinals.insert(ordinal, epoch(ordinal));
+    }
+
+    /// Members 0 and 1 that serve, and who owns all of it.
+    fn directory(owner: Option<u16>) -> Directory {
+        let mut directory = Directory::empty(SLOTS);
+        (0..2).for_each(|ordinal| stand(&mut directory, ordinal, "Serving"));
+        directory.owners.fill(owner.map(epoch));
+        directory
+    }
+
+    /// What member 0 knows beside the directory.
+    struct Known {
+        silent: BTreeSet<u16>,
+        not_now: BTreeSet<u16>,
+        busy: SlotSet,
+        valid: bool,
+        leaving: bool,
+    }
+
+    fn known() -> Known {
+        let (silent, not_now) = (BTreeSet::new(), BTreeSet::new());
+        Known { silent, not_now, busy: SlotSet::new(), valid: true, leaving: false }
+    }
+
+    /// What member 0 does.
+    fn planned(directory: &Directory, serving: &SlotSet, known: &Known) -> Vec<Action> {
+        plan(&View {
+            me: 0,
+            incarnation: 0,
+            directory,
+            targets: &Targets::of(directory),
+            silent: &known.silent,
+            serving,
+            busy: &known.busy,
+            not_now: &known.not_now,
+            batch: 10,
+            valid: known.valid,
+            leaving: known.leaving,
+        })
+    }
+
+    fn all() -> SlotSet {
+        (0..SLOTS).map(Slot).collect()
+    }
+
+    #[test]
+    fn it_takes_what_nobody_owns_and_gives_what_is_anothers() {
+        let mine = Targets::of(&directory(None)).at(0);
+        let (none, unsure) = (SlotSet::new(), Known { valid: false, ..known() });
+        assert_eq!(planned(&directory(None), &none, &known()), [Action::Adopt(mine.clone())]);
+        assert_eq!(planned(&directory(None), &none, &unsure), [], "a lease that ran out takes nothing");
+        assert_eq!(planned(&directory(Some(1)), &none, &known()), [], "its owner gives them");
+        let given = planned(&directory(Some(0)), &all(), &known());
+        let [Action::Move { heir: 1, slots }] = &given[..] else { panic!("{given:?}") };
+        assert!(slots.len() == 10 && slots.intersection(&mine).is_empty());
+        let refused = Known { not_now: [1].into(), ..known() };
+        let busy = Known { busy: all(), ..known() };
+        assert_eq!(planned(&directory(Some(0)), &all(), &refused), []);
+        // What its records say and it does not serve is read first, whoever should have it.
+        assert_eq!(planned(&directory(Some(0)), &none, &known()), [Action::Adopt(all())]);
+        assert_eq!(planned(&directory(Some(0)), &none, &busy), []);
+    }
+
+    #[test]
+    fn the_dead_are_fenced_first_and_only_by_the_living() {
+        let dead = directory(Some(1));
+        let alarmed = Known { silent: [0, 1, 7].into(), ..known() };
+        assert_eq!(planned(&dead, &SlotSet::new(), &alarmed), [Action::Fence(1)]);
+        let unsure = Known { silent: [1].into(), valid: false, ..known() };
+        assert_eq!(planned(&dead, &SlotSet::new(), &unsure), []);
+        let mut fenced = dead.clone();
+        fenced.pulse.leases.remove(&1);
+        assert_eq!(planned(&fenced, &SlotSet::new(), &known())[..1], [Action::Fence(1)], "no lease, but not fenced");
+        fenced.ordinals.insert(1, Epoch { count: 2, ..epoch(1) });
+        assert_eq!(planned(&fenced, &SlotSet::new(), &known()), [Action::Adopt(all())]);
+    }
+
+    #[test]
+    fn it_leaves_when_the_others_have_all() {
+        let leaving = Known { leaving: true, ..known() };
+        let mut last = directory(Some(1));
+        assert_eq!(planned(&last, &SlotSet::new(), &leaving), [], "the others do not know yet");
+        stand(&mut last, 0, "Draining");
+        assert_eq!(planned(&last, &SlotSet::new(), &leaving), [Action::Leave]);
+        let mut full = directory(Some(0));
+        stand(&mut full, 0, "Draining");
+        assert!(matches!(planned(&full, &all(), &leaving)[..], [Action::Move { heir: 1, .. }]));
+        full.pulse.leases.remove(&1);
+        full.ordinals.remove(&1);
+        assert_eq!(planned(&full, &all(), &leaving), [Action::Leave], "there is nobody to give it to");
+        full.pulse.leases.remove(&0);
+        assert_eq!(planned(&full, &all(), &leaving), [Action::Stop]);
+    }
+}
