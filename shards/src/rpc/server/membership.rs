@@ -95,7 +95,10 @@ impl proto::membership_server::Membership for OfferedMember {
     async fn adopt(&self, request: Request<proto::Slots>) -> Result<Response<proto::Done>, Status> {
         for_role(&request, Role::Shard)?;
         let slots = slots(request.get_ref())?;
-        Ok(done(self.peer.adopt(slots).await))
+        // On a task of its own: a caller that goes away stops nothing half way.
+        let peer = self.peer.clone();
+        let adopted = tokio::spawn(async move { peer.adopt(slots).await }).await;
+        adopted.map(done).map_err(|_| Status::unavailable("the shard is about to end"))
     }
 
     async fn pin(&self, request: Request<proto::PinRequest>) -> Result<Response<proto::Done>, Status> {
