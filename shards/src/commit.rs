@@ -1,7 +1,7 @@
 //! The commit loop: one batch after another becomes durable, and what happens when the store does not say so.
 //!
 //! Strict writes are flushed at once, which means with whatever queued while the last commit ran; relaxed ones wait for
-//! the next strict write or for a timer. A batch writes entries of the slots' logs ([`crate::log`]) and is fenced by the
+//! the next strict write or for a timer. A batch writes entries of the slots' logs (`log`) and is fenced by the
 //! epochs of the ordinal and of the slots it writes to. An unknown outcome is settled by committing the very same batch
 //! again: it is applied at most once.
 
