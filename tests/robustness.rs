@@ -11,7 +11,7 @@ use std::time::Duration;
 use harness::Server;
 use harness::load::{Load, run};
 use harness::service::{Process, Service};
-use robustness::load::{Fault, Plan};
+use robustness::load::{Fault, Plan, Resource};
 
 /// A small load, or with SHARDPLANE_LOAD=large one that takes the machine for itself.
 fn plan() -> Plan {
@@ -114,7 +114,9 @@ fn shards_die_pause_and_leave_and_the_history_is_correct() {
             store.again();
         }),
     ];
-    let plan = Plan { duration: Duration::from_secs(32), settle: Duration::from_secs(60), ..plan() };
+    // Pods need the controllers' service accounts, and nobody runs controllers here.
+    let resources = vec![Resource::ConfigMaps];
+    let plan = Plan { resources, duration: Duration::from_secs(32), settle: Duration::from_secs(60), ..plan() };
     let kubeconfigs: Vec<PathBuf> = gateways.iter().map(Server::kubeconfig).collect();
     let ran = run(vec![Load { plan, kubeconfigs, faults }]);
     for gateway in &mut gateways {
