@@ -314,13 +314,14 @@ impl<const WIRE: bool> Wired<WIRE> {
     }
 }
 
+/// Shards that joined later are called as functions.
 fn map(generation: u64, shards: &[Arc<Shard>], services: &[Arc<dyn ShardService>]) -> SlotMap {
-    let member = |(shard, service): (&Arc<Shard>, &Arc<dyn ShardService>)| Member {
+    let member = |(at, shard): (usize, &Arc<Shard>)| Member {
         ordinal: shard.epoch().ordinal,
-        service: service.clone(),
+        service: services.get(at).cloned().unwrap_or_else(|| shard.clone()),
         slots: shard.owned(),
     };
-    SlotMap::new(generation, shards.iter().zip(services).map(member).collect())
+    SlotMap::new(generation, shards.iter().enumerate().map(member).collect())
 }
 
 pub(super) async fn clock(shard: &Arc<dyn ShardService>) -> Version {
