@@ -13,8 +13,8 @@ use api::slot::{SLOTS, Slot};
 use gateway::pki::{Pki, write_private};
 use gateway::{Gateway, GatewayConfig, KubeletAccess, Tokens};
 use prometheus_client::registry::Registry as MetricsRegistry;
-use shards::rpc::client::Calling;
-use shards::rpc::membership::follow;
+use shards::membership::Mapping;
+use shards::rpc::client::{Calling, Seeds, Ways};
 use shards::service::ShardService;
 use shards::topology::{Topology, owner_of};
 use shards::{Bootstrap, Health, Shard, ShardConfig, ShardMetrics, ShardOptions};
@@ -23,10 +23,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wire::{Identity, Role};
 
-use crate::cli::{ApiArgs, StoreArgs};
+use crate::cli::{ApiArgs, ShardsAt, StoreArgs};
 use crate::data_dir::DataDir;
 use crate::progress::Progress;
-use crate::seeds::{Found, ShardsAt};
 use crate::{Failure, storage};
 
 /// The logical cluster that a process serves unless it is told of others (DESIGN D11).
@@ -111,7 +110,7 @@ impl Shards {
     /// Finds the shards of other processes, and waits until every slot has an owner.
     pub(crate) async fn find(
         plan: Plan,
-        found: Found,
+        seeds: Seeds,
         ambient: &Ambient,
         metrics: &mut MetricsRegistry,
         progress: &Progress,
@@ -121,8 +120,11 @@ impl Shards {
         let identity = Identity::ensure(&args.internal_ca(), Role::Gateway, ambient)?;
         progress.step("looking for shards");
         let shutdown = CancellationToken::new();
-        let calling = Calling::new(identity, registry, ambient.clone());
-        let topology = follow(calling, Arc::new(found), shutdown.clone());
+        let ways = Ways::new(Calling::new(identity, registry, ambient.clone()), None);
+        let mapping = Mapping::new(ways.clone());
+        let topology = mapping.topology();
+        let (stop, from) = (shutdown.clone(), seeds.clone());
+        tokio::spawn(async move { stop.run_until_cancelled(ways.follow(&from, &mapping)).await });
         let metrics = ShardMetrics::register(metrics);
         let complete = async {
             let mut map = topology.current();
@@ -218,7 +220,7 @@ impl ApiServer {
         let registry = plan.registry.clone();
         let reachable = reachable(address);
         let shards = match &args.shards {
-            Some(ShardsAt::There(found)) => Shards::find(plan, found.clone(), ambient, metrics, progress).await?,
+            Some(ShardsAt::There(seeds)) => Shards::find(plan, seeds.clone(), ambient, metrics, progress).await?,
             Some(ShardsAt::Here(count)) => Shards::start(plan, *count, ambient, metrics, progress).await?,
             None => Shards::start(plan, cores(), ambient, metrics, progress).await?,
         };

@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::Ipv4Net;
+use shards::rpc::client::Seeds;
 use store::StoreUrl;
 
 use crate::logging::{self, LogFormat};
-use crate::seeds::ShardsAt;
 use crate::{Failure, admin, parts, shard_process, store_process, up};
 
 /// A Kubernetes control plane for clusters that outgrow one etcd
@@ -351,6 +352,32 @@ pub(crate) struct LoadtestPart {
     pub(crate) load: loadtest::Command,
 }
 
+/// What `--shards` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ShardsAt {
+    /// So many in this process.
+    Here(u16),
+    /// In other processes, which are found there.
+    There(Seeds),
+}
+
+/// How many shards one process runs at most.
+const MOST_SHARDS: u16 = 1024;
+
+impl FromStr for ShardsAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<u64>() {
+            Ok(count) => match u16::try_from(count) {
+                Ok(count @ 1..=MOST_SHARDS) => Ok(Self::Here(count)),
+                _ => Err(format!("{count} is not from 1 to {MOST_SHARDS}")),
+            },
+            Err(_) => text.parse().map(Self::There).map_err(|error| format!("{error}, nor a number of shards")),
+        }
+    }
+}
+
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write 500ms, 10s, 5m or 1h"))
 }
@@ -374,6 +401,17 @@ mod tests {
     #[test]
     fn flags_do_not_contradict_each_other() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn places_of_shards_are_told_from_numbers() {
+        assert_eq!("4".parse(), Ok(ShardsAt::Here(4)));
+        for place in ["dns:shards.svc:7400", "a:1,[::1]:2"] {
+            assert_eq!(place.parse(), Ok(ShardsAt::There(place.parse().unwrap())));
+        }
+        for wrong in ["", "0", "1025", "99999999", "a", "a:", "a:1,", "dns:a"] {
+            assert!(wrong.parse::<ShardsAt>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -10,7 +10,6 @@ mod in_process;
 mod logging;
 mod parts;
 mod progress;
-mod seeds;
 mod shard_process;
 mod status_line;
 mod storage;
@@ -38,6 +37,9 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(cli.run());
     // What still blocks (a read of the store, a name look-up) must not hold the end up.
     runtime.shutdown_timeout(Duration::from_millis(200));
+    // Its client library must end before what it uses goes with the process.
+    #[cfg(feature = "foundationdb")]
+    store::foundationdb::stop();
     match outcome {
         Ok(code) => code,
         Err(error) => fail(&error.to_string()),

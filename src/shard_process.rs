@@ -3,15 +3,16 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use prometheus_client::registry::Registry as MetricsRegistry;
 use shards::membership::{self, Ended, Member};
-use shards::rpc::client::Calling;
-use shards::rpc::membership::{RemotePeers, Told, of_member};
-use shards::rpc::server::Offered;
+use shards::membership::{MapSource, Mapping};
+use shards::rpc::client::{Calling, Ways};
+use shards::rpc::server::{Offered, OfferedMember};
 use shards::service::ShardService;
 use shards::{Health, Shard, ShardConfig, ShardMetrics};
 use smol_str::SmolStr;
@@ -25,6 +26,9 @@ use crate::cli::ShardArgs;
 use crate::data_dir::DataDir;
 use crate::progress::Progress;
 use crate::{Failure, ambient, parts, storage};
+
+/// Between two tries to follow the directory.
+const AGAIN: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(args: ShardArgs) -> Result<ExitCode, Failure> {
     let mut stop = parts::stop_signal()?;
@@ -79,6 +83,20 @@ pub(crate) async fn run(args: ShardArgs) -> Result<ExitCode, Failure> {
     outcome
 }
 
+/// Keeps this process's own slot map up to date.
+async fn follow_own(member: Arc<Member>, mapping: Mapping, stop: CancellationToken) {
+    let following = async {
+        loop {
+            match member.follow().await {
+                Ok(rosters) => mapping.follow(rosters).await,
+                Err(error) => tracing::debug!(%error, "the directory cannot be read"),
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    stop.run_until_cancelled(following).await;
+}
+
 struct Process {
     shard: Arc<Shard>,
     member: Arc<Member>,
@@ -125,14 +143,16 @@ impl Process {
         };
         let shard = Shard::open_under(config, registration.epoch()).await?;
         let calling = Calling::new(identity.clone(), registry.clone(), ambient.clone());
-        let peers = Arc::new(RemotePeers::new(calling.clone()));
-        let member = Member::of(&shard, registration, store, timing, peers);
-        let (stop, serving) = (CancellationToken::new(), CancellationToken::new());
         let service: Arc<dyn ShardService> = shard.clone();
-        shard.connect(of_member(calling.clone(), &member, service.clone(), stop.clone()));
+        let ways = Ways::new(calling.clone(), Some((registration.ordinal, service.clone())));
+        let member = Member::of(&shard, registration, store, timing, ways.clone());
+        let (stop, serving) = (CancellationToken::new(), CancellationToken::new());
+        let mapping = Mapping::new(ways);
+        shard.connect(mapping.topology());
+        tokio::spawn(follow_own(member.clone(), mapping, stop.clone()));
         let mut routes = RoutesBuilder::default();
         Offered::new(service, registry, serving.clone()).add_to(&mut routes);
-        Told::new(member.clone(), serving.clone()).add_to(&mut routes);
+        OfferedMember::new(&member, serving.clone()).add_to(&mut routes);
         let served = wire::serve::serve(listener, &identity, routes.routes(), calling.timing, serving.clone())?;
         let running = tokio::spawn({
             let (shard, stop) = (shard.clone(), stop.clone());

@@ -109,7 +109,14 @@ impl SlotSet {
 
     /// The slots, ascending.
     pub fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
-        (0..SLOTS).map(Slot).filter(|slot| self.contains(*slot))
+        self.0.iter().enumerate().flat_map(|(at, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = left.trailing_zeros() as u16;
+                left &= left.checked_sub(1)?;
+                Some(Slot(at as u16 * 64 + bit))
+            })
+        })
     }
 
     /// What is in either.

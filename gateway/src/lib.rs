@@ -53,7 +53,7 @@ use clusters::{Cluster, Clusters};
 use completion::Completion;
 pub use config::{GatewayConfig, KubeletAccess, Limits, RelayLimits, VersionInfo};
 use metrics::{ClusterLabel, Metrics, ResourceLabels};
-use relay::Relays;
+use relay::{RelayMetrics, Relays};
 use request::RequestInfo;
 use unread::Unread;
 
@@ -97,7 +97,10 @@ impl Gateway {
         metrics: &mut MetricsRegistry,
     ) -> Arc<Self> {
         let stopping = CancellationToken::new();
-        let relays = Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), stopping.clone());
+        let relays = {
+            let counted = RelayMetrics::register(metrics);
+            Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), counted, stopping.clone())
+        };
         let (id, tokens) = (config.cluster.clone(), config.tokens.clone());
         let clusters = Clusters::new(topology.clone(), registry.clone(), ambient.clone(), id, tokens);
         let inner = Arc::new(Inner {

@@ -1,5 +1,7 @@
 //! Lists: of one slot at its owner's latest, of several shards cut at one version (DESIGN D5).
 
+mod cut;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,11 +9,13 @@ use api::selector::Selector;
 use api::slot::Slot;
 use api::status::{Causes, Reason};
 use api::{Object, Resource, Status, Version};
-use futures_util::future::{join_all, try_join_all};
+use futures_util::StreamExt;
+use futures_util::future::try_join_all;
+use futures_util::stream::FuturesUnordered;
 use shards::service::{ListPage, ListRequest, ListSlots, ShardError, VERSION_WAIT};
-use shards::topology::OWNER_WAIT;
-use shards::{SlotMap, Topology};
+use shards::topology::{Member, OWNER_WAIT, SlotMap, Topology};
 use smol_str::SmolStr;
+use tokio::time::Instant;
 
 use crate::continuation::Continuation;
 use crate::query::Query;
@@ -31,17 +35,9 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// Which shards hold them.
-    pub(crate) fn reach(&self, topology: &Topology) -> Reach {
-        let map = topology.current();
-        match self.slot() {
-            Some(slot) => {
-                let at = map.members().iter().position(|member| member.slots.contains(slot));
-                at.map_or(Reach::Everywhere, Reach::Shard)
-            }
-            None if map.members().len() == 1 => Reach::Shard(0),
-            None => Reach::Everywhere,
-        }
+    /// Whom a watch of them waits for.
+    pub(crate) fn reach(&self) -> Reach {
+        self.slot().map_or(Reach::Everywhere, Reach::One)
     }
 
     /// The one slot that they all live in, if that can be told.
@@ -149,17 +145,63 @@ pub(crate) fn parse_version(text: &str) -> Result<Option<Version>, Status> {
         .map_err(|_| Status::new(Reason::BadRequest, format!("Invalid value: {text:?}: invalid resource version")))
 }
 
-/// Reads a page.
+/// Reads a page. Waits for slots that have no owner, or one that does not answer, up to [`OWNER_WAIT`]; 503 then.
 pub(crate) async fn list(topology: &Topology, scope: &Scope, options: &ListOptions) -> Result<Listed, Status> {
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     loop {
         let map = topology.current();
-        match attempt(topology, &map, scope, options).await {
+        let read = tokio::select! {
+            read = attempt(topology, &map, scope, options) => read,
+            () = lost(topology, &map) => Err(ShardError::Unreachable("it has been taken for dead".to_owned())),
+        };
+        match read {
             Ok(listed) => return Ok(listed),
             Err(ShardError::Status(status)) => return Err(status),
-            Err(error) if began.elapsed() > OWNER_WAIT => return Err(error.into_status()),
-            Err(_) => drop(tokio::time::timeout(AGAIN, topology.newer_than(map.generation)).await),
+            Err(error) => again(topology, &map, began, &error).await?,
         }
+    }
+}
+
+/// A version such that a watch behind it shows what happens from now on. Waits as [`list`] does.
+pub(crate) async fn now(topology: &Topology, scope: &Scope) -> Result<Version, Status> {
+    let began = Instant::now();
+    loop {
+        let map = topology.current();
+        let clock = match scope.slot() {
+            Some(slot) => match map.owner(slot) {
+                Some(owner) => clock(owner).await,
+                None => Err(ShardError::NotOwner),
+            },
+            None if map.is_complete() => newest(&map).await,
+            None => Err(ShardError::NotOwner),
+        };
+        match clock {
+            Ok(version) => return Ok(version),
+            Err(ShardError::Status(status)) => return Err(status),
+            Err(error) => again(topology, &map, began, &error).await?,
+        }
+    }
+}
+
+/// Waits for another map, or a moment: an owner may come back before the map changes. 503 when it has lasted too long:
+/// nothing but reading was tried, so whoever asked may do so again.
+async fn again(topology: &Topology, map: &SlotMap, began: Instant, error: &ShardError) -> Result<(), Status> {
+    if began.elapsed() >= OWNER_WAIT {
+        return Err(Status::unavailable(format!("slots have no owner that can be reached: {error}")));
+    }
+    drop(tokio::time::timeout(AGAIN, topology.newer_than(map.generation)).await);
+    Ok(())
+}
+
+/// Waits until a member of `map` is no longer one: it will not answer.
+async fn lost(topology: &Topology, map: &SlotMap) {
+    let mut newer = topology.newer_than(map.generation).await;
+    loop {
+        let here = |ordinal| newer.members().iter().any(|member| member.ordinal == ordinal);
+        if !map.members().iter().all(|member| here(member.ordinal)) {
+            return;
+        }
+        newer = topology.newer_than(newer.generation).await;
     }
 }
 
@@ -170,26 +212,27 @@ async fn attempt(
     scope: &Scope,
     options: &ListOptions,
 ) -> Result<Listed, ShardError> {
-    let request = |slots, at| ListRequest {
+    let request = |slots| ListRequest {
         slots,
         cluster: scope.cluster.clone(),
         resource: scope.resource.id,
         namespace: scope.namespace.clone(),
         selector: scope.selector.clone(),
-        at,
+        at: None,
         after: options.after.clone(),
         limit: options.limit,
     };
     if let Some(slot) = scope.slot() {
-        let shard = &map.owner(slot).ok_or(ShardError::NotOwner)?.service;
+        let owner = map.owner(slot).ok_or(ShardError::NotOwner)?;
         let at = match options.at {
             At::Latest => None,
-            At::NotOlderThan(version) if shard.clock().await? >= version => None,
+            At::NotOlderThan(version) if clock(owner).await? >= version => None,
             // Another shard has released it, perhaps: then this one may be moved there.
             At::NotOlderThan(version) => Some(released(topology, version).await?),
             At::Exactly(version) => Some(exactly(topology, version).await?),
         };
-        let ListPage { version, objects, remaining } = shard.list(request(ListSlots::One(slot), at)).await?;
+        let page = owner.service.list(ListRequest { at, ..request(ListSlots::One(slot)) }).await?;
+        let ListPage { version, objects, remaining } = page;
         return Ok(Listed { version, objects, remaining });
     }
     if !map.is_complete() {
@@ -202,31 +245,37 @@ async fn attempt(
         At::NotOlderThan(version) => Some(released(topology, version).await?),
         At::Exactly(version) => Some(exactly(topology, version).await?),
     };
-    let pages =
-        map.members().iter().map(|member| member.service.list(request(ListSlots::Exactly(member.slots.clone()), at)));
-    let pages = try_join_all(pages).await?;
-    let at = at.or_else(|| pages.first().map(|page| page.version)).unwrap_or_default();
-    Ok(merge(at, pages, options.limit))
+    cut::read(map, at, options.after.as_ref(), options.limit, request).await
 }
 
-/// The highest of all shards' clocks.
-pub(crate) async fn newest(map: &SlotMap) -> Result<Version, ShardError> {
-    let clocks = try_join_all(map.members().iter().map(|member| member.service.clock())).await?;
+/// A shard's clock. One that says nothing for too long is not reached.
+async fn clock(member: &Member) -> Result<Version, ShardError> {
+    let silent = |_| Err(ShardError::Unreachable("it does not answer".to_owned()));
+    tokio::time::timeout(OWNER_WAIT, member.service.clock()).await.unwrap_or_else(silent)
+}
+
+/// The highest of all owners' clocks. What a shard without slots has released in its time lies below its heirs' clocks.
+async fn newest(map: &SlotMap) -> Result<Version, ShardError> {
+    let owners = map.members().iter().filter(|member| !member.slots.is_empty());
+    let clocks = try_join_all(owners.map(clock)).await?;
     Ok(clocks.into_iter().max().unwrap_or_default())
 }
 
-/// Waits until some shard's clock has passed `version`: clients move no clock. Returns the highest then.
+/// Waits until some shard's clock has passed `version`: clients move no clock. Returns that clock.
 pub(crate) async fn released(topology: &Topology, version: Version) -> Result<Version, Status> {
-    let deadline = tokio::time::Instant::now() + VERSION_WAIT;
+    let deadline = Instant::now() + VERSION_WAIT;
     loop {
         // One that does not answer cannot have been the only one to release it: whoever takes over starts above.
         let map = topology.current();
-        let clocks = join_all(map.members().iter().map(|member| member.service.clock())).await;
-        let newest = clocks.into_iter().flatten().max().unwrap_or_default();
-        if newest >= version {
-            return Ok(newest);
+        let mut clocks: FuturesUnordered<_> = map.members().iter().map(clock).collect();
+        let mut newest = Version::ZERO;
+        while let Some(clock) = clocks.next().await {
+            newest = newest.max(clock.unwrap_or_default());
+            if newest >= version {
+                return Ok(newest);
+            }
         }
-        if tokio::time::Instant::now() >= deadline {
+        if Instant::now() >= deadline {
             return Err(Status::version_too_large(version, newest));
         }
         tokio::time::sleep(AGAIN).await;
@@ -235,18 +284,4 @@ pub(crate) async fn released(topology: &Topology, version: Version) -> Result<Ve
 
 async fn exactly(topology: &Topology, version: Version) -> Result<Version, Status> {
     released(topology, version).await.map(|_| version)
-}
-
-/// Pages of one version in key order: each is, and all together come out so.
-fn merge(version: Version, pages: Vec<ListPage>, limit: usize) -> Listed {
-    let mut remaining: usize = pages.iter().map(|page| page.remaining).sum();
-    let mut objects: Vec<Arc<Object>> = Vec::with_capacity(pages.iter().map(|page| page.objects.len()).sum());
-    pages.into_iter().for_each(|page| objects.extend(page.objects));
-    // The standard library's stable sort finds the runs and merges them.
-    objects.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-    if objects.len() > limit {
-        remaining += objects.len() - limit;
-        objects.truncate(limit);
-    }
-    Listed { version, objects, remaining }
 }

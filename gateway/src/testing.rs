@@ -2,13 +2,13 @@
 //! short ways to ask a gateway.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use api::ambient::{Ambient, Clock, Entropy};
 use api::builtin::{RuntimeConfig, registry};
 use api::resource::ResourceId;
-use api::slot::{SLOTS, Slot};
+use api::slot::{SLOTS, Slot, SlotSet};
 use api::{Registry, Value, Version};
 use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use shards::service::{
     Answer, History, HistoryRequest, ListPage, ListRequest, ShardError, ShardService, SubscribeRequest, Subscription,
     UserInfo,
 };
-use shards::topology::{Topology, owner_of};
+use shards::topology::{Member, SlotMap, Topology, owner_of};
 use shards::{Shard, ShardConfig, ShardMetrics, ShardOptions, bootstrap};
 use store::memory::MemoryStore;
 use tokio::sync::{mpsc, watch};
@@ -62,16 +62,44 @@ pub(crate) fn ambient() -> Ambient {
     Ambient { clock: Arc::new(Shifted { by_micros: 0 }), entropy: Arc::new(Mixed(AtomicU64::new(1))) }
 }
 
-/// A shard whose streams can be paused and cut.
+/// A shard whose streams can be paused and cut, and that can fall silent.
 pub(crate) struct Gate {
-    shard: Arc<Shard>,
+    pub(crate) shard: Arc<Shard>,
     paused: watch::Sender<bool>,
+    /// History is not answered.
+    withheld: watch::Sender<bool>,
     cut: Mutex<CancellationToken>,
+    dead: AtomicBool,
+    /// Another shard has its slots, whether it knows or not.
+    robbed: AtomicBool,
 }
 
 impl Gate {
     fn new(shard: Arc<Shard>) -> Self {
-        Self { shard, paused: watch::Sender::new(false), cut: Mutex::default() }
+        Self {
+            shard,
+            paused: watch::Sender::new(false),
+            withheld: watch::Sender::new(false),
+            cut: Mutex::default(),
+            dead: AtomicBool::new(false),
+            robbed: AtomicBool::new(false),
+        }
+    }
+
+    /// Answers nothing any more. What its streams have sent may still arrive.
+    pub(crate) fn die(&self) {
+        self.dead.store(true, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> Result<(), ShardError> {
+        match self.dead.load(Ordering::Relaxed) {
+            true => Err(ShardError::Unreachable("it is dead".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    pub(crate) fn withhold_history(&self, withheld: bool) {
+        self.withheld.send_replace(withheld);
     }
 
     pub(crate) fn pause(&self, paused: bool) {
@@ -86,19 +114,32 @@ impl Gate {
 
 impl ShardService for Gate {
     fn execute(&self, request: shards::service::Request) -> BoxFuture<'_, Result<Answer, ShardError>> {
-        self.shard.execute(request)
+        async move {
+            self.check()?;
+            self.shard.execute(request).await
+        }
+        .boxed()
     }
 
     fn clock(&self) -> BoxFuture<'_, Result<Version, ShardError>> {
-        self.shard.clock()
+        async move {
+            self.check()?;
+            self.shard.clock().await
+        }
+        .boxed()
     }
 
     fn list(&self, request: ListRequest) -> BoxFuture<'_, Result<ListPage, ShardError>> {
-        self.shard.list(request)
+        async move {
+            self.check()?;
+            self.shard.list(request).await
+        }
+        .boxed()
     }
 
     fn subscribe(&self, request: SubscribeRequest) -> BoxFuture<'_, Result<Subscription, ShardError>> {
         async move {
+            self.check()?;
             let Subscription { from, slots, mut deliveries } = self.shard.subscribe(request).await?;
             let (sender, receiver) = mpsc::channel(64);
             let (mut paused, cut) = (self.paused.subscribe(), self.cut.lock().clone());
@@ -116,11 +157,19 @@ impl ShardService for Gate {
     }
 
     fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<History, ShardError>> {
-        self.shard.history(request)
+        async move {
+            let mut withheld = self.withheld.subscribe();
+            withheld.wait_for(|withheld| !withheld).await.expect("the gate holds the sender");
+            self.check()?;
+            self.shard.history(request).await
+        }
+        .boxed()
     }
 
     fn advance(&self, cluster: &str, resource: ResourceId, version: Version) {
-        self.shard.advance(cluster, resource, version);
+        if self.check().is_ok() {
+            self.shard.advance(cluster, resource, version);
+        }
     }
 }
 
@@ -129,6 +178,8 @@ pub(crate) struct Cluster {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) gates: Vec<Arc<Gate>>,
     pub(crate) registry: Arc<Registry>,
+    store: Arc<MemoryStore>,
+    maps: watch::Sender<Arc<SlotMap>>,
     stop: CancellationToken,
 }
 
@@ -148,20 +199,12 @@ impl Cluster {
         let (store, stop) = (Arc::new(MemoryStore::new()), CancellationToken::new());
         let mut opened = Vec::new();
         for ordinal in 0..count {
-            let shard = Shard::open(ShardConfig {
-                ordinal: ordinal as u16,
-                slots: (0..SLOTS).map(Slot).filter(|slot| usize::from(owner_of(*slot, count)) == ordinal).collect(),
-                clusters: vec!["default".into()],
-                ambient: ambient.clone(),
-                registry: registry.clone(),
-                store: store.clone(),
-                options: ShardOptions::default(),
-                metrics: ShardMetrics::default(),
-            });
-            opened.push(shard.await.unwrap());
+            let slots = (0..SLOTS).map(Slot).filter(|slot| usize::from(owner_of(*slot, count)) == ordinal).collect();
+            opened.push(open(ordinal as u16, slots, &ambient, &registry, &store).await);
         }
         let gates: Vec<Arc<Gate>> = opened.iter().map(|shard| Arc::new(Gate::new(shard.clone()))).collect();
-        let topology = Topology::fixed(gates.iter().map(|gate| gate.clone() as Arc<dyn ShardService>).collect());
+        let maps = watch::Sender::new(Arc::new(map_of(&gates, 0)));
+        let topology = Topology::following(maps.subscribe());
         for shard in opened {
             shard.connect(topology.clone());
             let stop = stop.clone();
@@ -172,7 +215,32 @@ impl Cluster {
         let mut metrics = prometheus_client::registry::Registry::default();
         let gateway = Gateway::new(config, topology, registry.clone(), ambient, &mut metrics);
         gateway.expose_metrics(Arc::new(metrics));
-        Self { gateway, gates, registry, stop }
+        Self { gateway, gates, registry, store, maps, stop }
+    }
+
+    /// Tells the gateway and the shards who lives and owns what.
+    fn publish(&self) {
+        let next = self.maps.borrow().generation + 1;
+        self.maps.send_replace(Arc::new(map_of(&self.gates, next)));
+    }
+
+    /// Slots change hands while both shards serve.
+    pub(crate) async fn move_slots(&self, slots: &SlotSet, from: usize, to: usize) {
+        let (from, to) = (&self.gates[from].shard, &self.gates[to].shard);
+        to.prefetch(slots).await.unwrap();
+        from.release(slots, to.epoch()).await.unwrap();
+        to.adopt(slots).await.unwrap();
+        self.publish();
+    }
+
+    /// A dead shard is fenced, and another one has its slots.
+    pub(crate) async fn take_over(&self, dead: usize, heir: usize) {
+        let slots = self.gates[dead].shard.owned();
+        let ambient = &self.gateway.inner.ambient;
+        drop(open(dead as u16, Vec::new(), ambient, &self.registry, &self.store).await);
+        self.gates[heir].shard.adopt(&slots).await.unwrap();
+        self.gates[dead].robbed.store(true, Ordering::Relaxed);
+        self.publish();
     }
 
     /// A namespace of that shard, made.
@@ -204,6 +272,13 @@ impl Cluster {
         self.ask(Method::GET, path, &Value::Null).await
     }
 
+    /// The body of an answer that is no JSON.
+    pub(crate) async fn text(&self, path: &str) -> String {
+        let response = self.send(Request::get(path).body(Body::empty()).unwrap()).await;
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
     pub(crate) async fn create(&self, path: &str, body: &Value) -> Value {
         let (code, answer) = self.ask(Method::POST, path, body).await;
         assert_eq!(code, 201, "{answer}");
@@ -221,6 +296,36 @@ impl Cluster {
         assert_eq!(response.status(), 200, "{path}");
         Watch { body: response.into_body().into_data_stream(), buffer: Vec::new() }
     }
+}
+
+async fn open(
+    ordinal: u16,
+    slots: Vec<Slot>,
+    ambient: &Ambient,
+    registry: &Arc<Registry>,
+    store: &Arc<MemoryStore>,
+) -> Arc<Shard> {
+    let config = ShardConfig {
+        ordinal,
+        slots,
+        clusters: vec!["default".into()],
+        ambient: ambient.clone(),
+        registry: registry.clone(),
+        store: store.clone(),
+        options: ShardOptions::default(),
+        metrics: ShardMetrics::default(),
+    };
+    Shard::open(config).await.unwrap()
+}
+
+fn map_of(gates: &[Arc<Gate>], generation: u64) -> SlotMap {
+    let alive = gates.iter().enumerate().filter(|(_, gate)| gate.check().is_ok());
+    let member = |(ordinal, gate): (usize, &Arc<Gate>)| Member {
+        ordinal: ordinal as u16,
+        service: gate.clone(),
+        slots: if gate.robbed.load(Ordering::Relaxed) { Arc::default() } else { gate.shard.owned() },
+    };
+    SlotMap::new(generation, alive.map(member).collect())
 }
 
 pub(crate) fn master() -> UserInfo {

@@ -16,11 +16,13 @@ use parking_lot::Mutex;
 use store::{Batch, BatchId, Fence, StoreError, Write};
 
 use crate::claim::settle;
-use crate::contents::{Layout, Log};
+use crate::contents::Log;
 use crate::keys::{self, Class, Place};
+use crate::layout::Layout;
 use crate::log::{Entry, OVERHEAD};
 use crate::sequencer::Written;
 use crate::shard::Shard;
+use crate::table::Table;
 
 /// How often it looks for logs that are due.
 const EVERY: Duration = Duration::from_secs(1);
@@ -49,11 +51,10 @@ pub(crate) struct Logs {
 impl Logs {
     /// A batch is durable.
     pub(crate) fn note(&self, layout: &Layout, writes: &[Written]) {
-        let tables = layout.tables.len() / layout.clusters.len();
         let mut sizes = self.sizes.lock();
         for write in writes {
             let (event, class) = (&write.event, layout.table(write.table).class);
-            let id = (event.slot, (write.table.0 as usize / tables) as u16, class);
+            let id = (event.slot, layout.cluster_of(write.table), class);
             let size = sizes.entry(id).or_insert(Size { oldest: event.version, bytes: 0 });
             size.bytes += OVERHEAD + if event.deleted { 0 } else { event.object.tail().len() };
         }
@@ -72,6 +73,11 @@ impl Logs {
     /// Slots have left.
     pub(crate) fn remove(&self, slots: &SlotSet) {
         self.sizes.lock().retain(|(slot, ..), _| !slots.contains(*slot));
+    }
+
+    /// A cluster is gone.
+    fn forget(&self, cluster_at: u16) {
+        self.sizes.lock().retain(|(_, at, _), _| *at != cluster_at);
     }
 
     fn trimmed(&self, id: LogId, to: Version, bytes: usize, is_empty: bool) {
@@ -188,7 +194,7 @@ impl<'a> Trim<'a> {
     /// Adds a page of a log; answers whether there is more of it.
     async fn add(&mut self, (slot, cluster_at, class): LogId, to: Version) -> Result<bool, StoreError> {
         let store = &self.shard.committer.store;
-        let cluster = self.shard.clusters()[usize::from(cluster_at)].as_str();
+        let cluster = self.shard.layout.cluster(usize::from(cluster_at));
         let key = keys::floors(slot, cluster);
         let floors = match self.floors.get(&(slot, cluster_at)) {
             Some(floors) => *floors,
@@ -251,7 +257,7 @@ impl<'a> Trim<'a> {
             let owners = slots.iter().map(|slot| Fence { key: keys::slot_owner(*slot), expected: Some(epoch.clone()) });
             fences.extend(owners);
             for ((slot, cluster_at), floors) in floors {
-                let key = keys::floors(slot, &shard.clusters()[usize::from(cluster_at)]);
+                let key = keys::floors(slot, shard.layout.cluster(usize::from(cluster_at)));
                 writes.push(Write::Put(key, keys::encode_floors(floors)));
             }
             let id = BatchId(committer.ambient.entropy.next_u128());
@@ -262,6 +268,28 @@ impl<'a> Trim<'a> {
         }
         Ok(())
     }
+}
+
+/// Takes all that this shard's slots hold of a logical cluster out of the store and out of memory. Its id must not be asked for
+/// any more, nor used again.
+pub(crate) async fn drop_cluster(shard: &Shard, cluster: &str) -> Result<(), StoreError> {
+    let Some(at) = shard.layout.cluster_at(cluster) else { return Ok(()) };
+    let committer = &shard.committer;
+    let epoch = committer.epoch.encode();
+    let owned: Vec<Slot> = shard.owned().iter().collect();
+    for some in owned.chunks(SCAN) {
+        let mut fences =
+            vec![Fence { key: keys::ordinal_owner(committer.epoch.ordinal), expected: Some(epoch.clone()) }];
+        fences.extend(some.iter().map(|slot| Fence { key: keys::slot_owner(*slot), expected: Some(epoch.clone()) }));
+        let range =
+            |slot: &Slot| Write::DeleteRange(keys::cluster_start(*slot, cluster), keys::cluster_end(*slot, cluster));
+        let writes = some.iter().map(range).collect();
+        let id = BatchId(committer.ambient.entropy.next_u128());
+        settle(&committer.store, Batch { id, fences, writes }).await?;
+    }
+    committer.logs.forget(at as u16);
+    shard.layout.tables_of(at).iter().for_each(Table::clear);
+    Ok(())
 }
 
 fn damaged(key: &[u8]) -> StoreError {

@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkpoint::Logs;
-use crate::contents::Layout;
 use crate::keys::{self, Epoch};
+use crate::layout::Layout;
 use crate::log::Entry;
 use crate::metrics::Metrics;
 use crate::sequencer::{Loss, Pending, Sequencer, Written};

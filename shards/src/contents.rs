@@ -7,21 +7,20 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use api::resource::{Registry, Resource};
 use api::slot::{SLOTS, Slot, SlotSet};
 use api::{Object, Version};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use smol_str::SmolStr;
 use store::{SharedStore, StoreError};
 
 use crate::keys::{self, Class, Place};
+use crate::layout::Layout;
 use crate::log::{Entry, OVERHEAD, Operation};
 use crate::recent::{KEPT, Logged};
 use crate::sequencer::TableId;
 use crate::service::Event;
 use crate::shard::OpenError;
-use crate::table::{Key, Table};
+use crate::table::Key;
 
 /// Pairs that one page holds.
 const SCAN: usize = 4096;
@@ -29,35 +28,6 @@ const SCAN: usize = 4096;
 const AT_ONCE: usize = 8;
 /// Objects that are decoded before others get a turn.
 const TURN: usize = 256;
-
-/// Which table a key of the store belongs to.
-pub(crate) struct Layout {
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) clusters: Vec<SmolStr>,
-    pub(crate) tables: Arc<[Table]>,
-    /// The floor of a log that was never trimmed.
-    pub(crate) first: Version,
-}
-
-impl Layout {
-    pub(crate) fn cluster_at(&self, cluster: &str) -> Option<usize> {
-        self.clusters.iter().position(|name| name == cluster)
-    }
-
-    pub(crate) fn table_id(&self, cluster_at: usize, resource: &Resource) -> TableId {
-        let rows = self.tables.len() / self.clusters.len();
-        TableId((cluster_at * rows + usize::from(resource.id.0)) as u32)
-    }
-
-    pub(crate) fn table(&self, id: TableId) -> &Table {
-        &self.tables[id.0 as usize]
-    }
-
-    /// The table of an id_name; `None` for a kind that is switched off: what is stored of it stays.
-    fn named(&self, cluster_at: usize, id_name: &str) -> Option<TableId> {
-        self.registry.named(id_name).map(|resource| self.table_id(cluster_at, resource))
-    }
-}
 
 /// One log of one slot, as far as it was read.
 #[derive(Clone, Copy, Debug)]
@@ -208,7 +178,8 @@ async fn patiently<'a, T>(
 /// Puts a pair where it belongs; answers its slot.
 fn sort(layout: &Layout, raws: &mut BTreeMap<Slot, Raw>, key: &Bytes, value: Bytes) -> Result<Slot, OpenError> {
     let (slot, cluster, place) = keys::parse(key).ok_or_else(|| damaged(key))?;
-    let (Some(raw), Some(cluster_at)) = (raws.get_mut(&slot), layout.cluster_at(cluster)) else { return Ok(slot) };
+    let Some(raw) = raws.get_mut(&slot) else { return Ok(slot) };
+    let cluster_at = layout.ensure(cluster).map_err(|status| OpenError::Config(status.to_string()))?;
     match place {
         Place::Floors => {
             raw.floors.insert(cluster_at as u16, keys::decode_floors(&value).ok_or_else(|| damaged(key))?);
@@ -276,7 +247,7 @@ fn build(
     now: Version,
 ) -> Result<Loaded, OpenError> {
     let mut loaded = Loaded::default();
-    for (at, _) in layout.clusters.iter().enumerate() {
+    for at in 0..layout.clusters() {
         let floors = raw.floors.get(&(at as u16)).copied().unwrap_or_default();
         for class in Class::ALL {
             let floor = layout.first.max(floors[class as usize - 1]);
@@ -372,14 +343,17 @@ pub(crate) async fn catch_up(
     loaded: &mut Loaded,
     now: Version,
 ) -> Result<bool, OpenError> {
-    for (at, cluster) in layout.clusters.iter().enumerate() {
+    discover(layout, store, slot).await?;
+    for at in 0..layout.clusters() {
+        let cluster = layout.cluster(at);
         let key = keys::floors(slot, cluster);
         let floors = match patiently(|| store.get(key.clone())).await? {
             Some(value) => keys::decode_floors(&value).ok_or_else(|| damaged(&key))?,
             None => Default::default(),
         };
         for class in Class::ALL {
-            let log = loaded.logs.get_mut(&(at as u16, class)).expect("every cluster has its logs");
+            let fresh = Log { floor: layout.first, last: layout.first, oldest: None, bytes: 0 };
+            let log = loaded.logs.entry((at as u16, class)).or_insert(fresh);
             let floor = floors[class as usize - 1];
             if floor > log.last {
                 return Ok(false);
@@ -407,14 +381,26 @@ pub(crate) async fn catch_up(
     Ok(true)
 }
 
+/// Finds clusters that have come since the slot was loaded.
+async fn discover(layout: &Layout, store: &SharedStore, slot: Slot) -> Result<(), OpenError> {
+    let end = keys::slot_start(slot.0 + 1);
+    let mut from = Bound::Included(keys::slot_start(slot.0));
+    loop {
+        let page = patiently(|| store.scan(from.clone(), end.clone(), 1)).await?;
+        let Some((key, _)) = page.pairs.first() else { return Ok(()) };
+        let (_, cluster, _) = keys::parse(key).ok_or_else(|| damaged(key))?;
+        layout.ensure(cluster).map_err(|status| OpenError::Config(status.to_string()))?;
+        from = Bound::Included(keys::cluster_end(slot, cluster));
+    }
+}
+
 /// Everything that was loaded, by table; those that get nothing still get a floor.
 pub(crate) fn shelve(layout: &Layout, loaded: impl IntoIterator<Item = Loaded>) -> Vec<Shelf> {
-    let mut shelves: Vec<Shelf> = layout.tables.iter().map(|_| Shelf::default()).collect();
-    let tables = layout.tables.len() / layout.clusters.len();
+    let mut shelves: Vec<Shelf> = layout.tables().map(|_| Shelf::default()).collect();
     for loaded in loaded {
         for ((cluster_at, class), log) in &loaded.logs {
-            let at = usize::from(*cluster_at) * tables;
-            for (table, shelf) in layout.tables[at..].iter().zip(&mut shelves[at..]).take(tables) {
+            let tables = layout.tables_of(usize::from(*cluster_at));
+            for (table, shelf) in tables.iter().zip(&mut shelves[layout.begin(*cluster_at)..]) {
                 if table.class == *class {
                     shelf.floor = shelf.floor.max(log.floor);
                 }

@@ -5,12 +5,10 @@
 //! configuration answers 503 otherwise. Later kinds (CRDs, webhooks, policies) are rows of [`Kind`].
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::ambient::Clock;
-use api::resource::Registry;
 use api::slot::{SLOTS, Slot, SlotSet};
 use api::{Object, Status, Version};
 use parking_lot::RwLock;
@@ -32,7 +30,7 @@ const READY_WAIT: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// What is followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Namespaces,
     PriorityClasses,
@@ -66,6 +64,8 @@ impl Default for Mirror {
         Self { objects: BTreeMap::new(), attached: vec![None; usize::from(SLOTS)].into(), heard: BTreeMap::new() }
     }
 }
+
+type SharedMirror = Arc<RwLock<Mirror>>;
 
 impl Mirror {
     /// All that a peer has in its slots, at one version.
@@ -103,22 +103,29 @@ impl Mirror {
 
 /// See the module.
 pub(crate) struct Followed {
-    /// By cluster, then by kind; `None` where the kind is not served.
-    mirrors: Vec<[Option<RwLock<Mirror>>; Kind::ALL.len()]>,
+    /// By the cluster's position and the kind.
+    mirrors: RwLock<BTreeMap<(usize, Kind), SharedMirror>>,
     clock: Arc<dyn Clock>,
     /// Boot time since when some slot has no owner.
     orphaned: RwLock<Option<Duration>>,
 }
 
 impl Followed {
-    pub(crate) fn new(registry: &Registry, clusters: usize, clock: Arc<dyn Clock>) -> Self {
-        let of_kind = |kind: Kind| registry.named(kind.id_name()).map(|_| RwLock::default());
-        let mirrors = (0..clusters).map(|_| Kind::ALL.map(of_kind)).collect();
-        Self { mirrors, clock, orphaned: RwLock::default() }
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { mirrors: RwLock::default(), clock, orphaned: RwLock::default() }
     }
 
-    fn of(&self, call: Call<'_>, kind: Kind) -> Option<&RwLock<Mirror>> {
-        self.mirrors.get(call.shard.cluster_at(&call.request.cluster)?)?[kind as usize].as_ref()
+    /// `None` where the kind is not served.
+    fn of(&self, call: Call<'_>, kind: Kind) -> Option<SharedMirror> {
+        call.shard.registry.named(kind.id_name())?;
+        Some(self.mirror(call.shard.layout.cluster_at(&call.request.cluster)?, kind))
+    }
+
+    fn mirror(&self, cluster_at: usize, kind: Kind) -> SharedMirror {
+        if let Some(mirror) = self.mirrors.read().get(&(cluster_at, kind)) {
+            return mirror.clone();
+        }
+        self.mirrors.write().entry((cluster_at, kind)).or_default().clone()
     }
 
     /// The newest known state of one object.
@@ -136,7 +143,7 @@ impl Followed {
     pub(crate) async fn ready(&self, call: Call<'_>, kind: Kind) -> Result<(), Status> {
         let Some(mirror) = self.of(call, kind) else { return Ok(()) };
         let deadline = tokio::time::Instant::now() + READY_WAIT;
-        while !self.is_fresh(call.shard, mirror) {
+        while !self.is_fresh(call.shard, &mirror) {
             if tokio::time::Instant::now() >= deadline {
                 let why = format!("{} are not synced yet, or not heard of for {} s", kind.id_name(), STALE.as_secs());
                 return Err(Status::unavailable(why));
@@ -161,11 +168,14 @@ impl Followed {
     fn know(&self, map: &SlotMap) {
         let since = (!map.is_complete()).then(|| self.orphaned.read().unwrap_or_else(|| self.clock.boot()));
         *self.orphaned.write() = since;
-        for mirror in self.mirrors.iter().flatten().flatten() {
+        for mirror in self.mirrors.read().values() {
             mirror.write().heard.retain(|ordinal, _| map.member(*ordinal).is_some());
         }
     }
 }
+
+/// The tasks that follow one peer, by the cluster's position and the kind.
+type Followers = BTreeMap<(usize, Kind), AbortHandle>;
 
 /// Follows every kind of every cluster on every peer, whoever that is, for ever.
 pub(crate) async fn run(shard: &Shard) {
@@ -176,36 +186,40 @@ pub(crate) async fn run(shard: &Shard) {
         }
     };
     let mut tasks = JoinSet::new();
-    let mut followed: BTreeMap<u16, (Arc<dyn ShardService>, Vec<AbortHandle>)> = BTreeMap::new();
+    let mut followed: BTreeMap<u16, (Arc<dyn ShardService>, Followers)> = BTreeMap::new();
+    let mut growth = shard.layout.growth();
     loop {
-        let map = topology.current();
+        let (map, clusters) = (topology.current(), *growth.borrow_and_update());
         shard.followed.know(&map);
         followed.retain(|ordinal, (service, handles)| {
             let stays = map.member(*ordinal).is_some_and(|member| Arc::ptr_eq(&member.service, service));
             if !stays {
-                handles.iter().for_each(AbortHandle::abort);
+                handles.values().for_each(AbortHandle::abort);
             }
             stays
         });
         for member in map.members() {
-            let Entry::Vacant(vacant) = followed.entry(member.ordinal) else { continue };
-            let mut handles = Vec::new();
-            for at in 0..shard.clusters().len() {
-                for kind in Kind::ALL {
-                    let (shard, topology, ordinal) = (shard.handle(), topology.clone(), member.ordinal);
-                    handles.push(tasks.spawn(async move { follow(&shard, &topology, at, kind, ordinal).await }));
-                }
+            let fresh = || (member.service.clone(), Followers::new());
+            let (_, handles) = followed.entry(member.ordinal).or_insert_with(fresh);
+            let kinds = Kind::ALL.into_iter().filter(|kind| shard.registry.named(kind.id_name()).is_some());
+            for (kind, at) in kinds.flat_map(|kind| (0..clusters).map(move |at| (kind, at))) {
+                let (shard, topology, ordinal) = (shard.handle(), topology.clone(), member.ordinal);
+                handles
+                    .entry((at, kind))
+                    .or_insert_with(|| tasks.spawn(async move { follow(&shard, &topology, at, kind, ordinal).await }));
             }
-            vacant.insert((member.service.clone(), handles));
         }
-        topology.newer_than(map.generation).await;
+        tokio::select! {
+            _ = topology.newer_than(map.generation) => {}
+            _ = growth.changed() => {}
+        }
         while tasks.try_join_next().is_some() {}
     }
 }
 
 async fn follow(shard: &Shard, topology: &Topology, cluster_at: usize, kind: Kind, ordinal: u16) {
-    let Some(mirror) = &shard.followed.mirrors[cluster_at][kind as usize] else { return };
-    let cluster = &shard.clusters()[cluster_at];
+    let mirror = &*shard.followed.mirror(cluster_at, kind);
+    let cluster = shard.layout.cluster(cluster_at);
     loop {
         let map = topology.current();
         let Some(member) = map.member(ordinal) else {

@@ -1,14 +1,18 @@
-//! What has to be done now and then: old events leave the rings, Events their tables, and somebody counts what is left.
+//! What has to be done now and then: old events leave the rings, Events their tables, deleted clusters the store, and somebody
+//! counts what is left.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api::Version;
+use api::document::Document;
 use api::resource::ResourceId;
+use api::status::Reason;
 use smol_str::SmolStr;
 
 use crate::metrics::Metrics;
 use crate::sequencer::TableId;
-use crate::service::{DeleteOptions, Request, ShardError, Verb};
+use crate::service::{DeleteOptions, Outcome, Request, ShardError, Verb};
 use crate::shard::Shard;
 use crate::verbs::{self, Call};
 
@@ -17,20 +21,74 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Events that are removed in one go.
 const AT_ONCE: usize = 512;
 
+/// Rounds from one look for clusters that were deleted to the next.
+const CLUSTERS: u32 = 6;
+/// The internal kind of logical clusters, and the cluster that holds its objects.
+const RECORDS: (&str, &str) = ("logicalclusters.internal.shardplane", "default");
+
 /// For ever.
 pub(crate) async fn run(shard: &Shard, metrics: &Metrics) {
+    let (mut round, mut dropped) = (0, BTreeSet::new());
     loop {
+        round += 1;
+        if round % CLUSTERS == 0 {
+            drop_deleted(shard, &mut dropped).await;
+        }
         tokio::time::sleep(EVERY).await;
         let now = shard.sequencer.now();
-        for table in shard.tables.iter() {
+        for table in shard.layout.tables() {
             table.expire(now);
             metrics.objects(&table.cluster, table.resource.id_name, table.len());
         }
         if let Some(events) = shard.registry.named("events") {
-            for cluster in shard.clusters() {
-                expire_events(shard, cluster, events.id, now).await;
+            for at in 0..shard.layout.clusters() {
+                expire_events(shard, shard.layout.cluster(at), events.id, now).await;
             }
         }
+    }
+}
+
+/// Takes out what is left of clusters whose records are gone. A record is older than everything in its cluster, and names the
+/// cluster's id, which is never used again: what has no record by then never will.
+async fn drop_deleted(shard: &Shard, dropped: &mut BTreeSet<SmolStr>) {
+    for at in 0..shard.layout.clusters() {
+        let id = shard.layout.cluster(at).clone();
+        let Some((name, _)) = id.split_once('.') else { continue };
+        let is_empty = shard.layout.tables_of(at).iter().all(|table| table.len() == 0);
+        if (is_empty && dropped.contains(&id)) || !is_deleted(shard, name, &id).await {
+            continue;
+        }
+        match shard.drop_cluster(&id).await {
+            Ok(()) => {
+                tracing::info!(cluster = %id, "a deleted cluster was cleared away");
+                dropped.insert(id);
+            }
+            Err(error) => tracing::debug!(cluster = %id, %error, "a deleted cluster is cleared away later"),
+        }
+    }
+}
+
+/// Whether that is certain.
+async fn is_deleted(shard: &Shard, name: &str, id: &str) -> bool {
+    let Some(records) = shard.registry.named(RECORDS.0) else { return false };
+    let request = Request {
+        id: 0,
+        cluster: RECORDS.1.into(),
+        resource: records.id,
+        served: 0,
+        subresource: SmolStr::default(),
+        namespace: SmolStr::default(),
+        name: name.into(),
+        user: Default::default(),
+        verb: Verb::Get { version: None },
+    };
+    let Ok(topology) = shard.topology() else { return false };
+    match topology.execute(records.slot(RECORDS.1, "", name), request).await {
+        Ok(answer) => match answer.outcome {
+            Outcome::Object(record) => record.document().text(&["spec", "id"]) != id,
+            Outcome::Document(_) => false,
+        },
+        Err(status) => status.reason() == Reason::NotFound,
     }
 }
 

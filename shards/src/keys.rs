@@ -120,6 +120,18 @@ fn in_cluster(slot: Slot, cluster: &str, more: usize) -> BytesMut {
     key
 }
 
+/// Where what a slot holds of a cluster begins.
+pub(crate) fn cluster_start(slot: Slot, cluster: &str) -> Bytes {
+    in_cluster(slot, cluster, 0).freeze()
+}
+
+/// Where it ends.
+pub(crate) fn cluster_end(slot: Slot, cluster: &str) -> Bytes {
+    let mut key = BytesMut::from(&in_cluster(slot, cluster, 0)[..cluster.len() + 3]);
+    key.put_u8(1);
+    key.freeze()
+}
+
 /// Up to where rows hold everything, for each [`Class`].
 pub(crate) fn floors(slot: Slot, cluster: &str) -> Bytes {
     let mut key = in_cluster(slot, cluster, 1);
@@ -245,6 +257,7 @@ mod tests {
             entry(Slot(7), "default", Class::Relaxed, Version(1)),
             row(Slot(7), "default", "configmaps", "ns", "a"),
             row(Slot(7), "default", "pods", "", "a"),
+            cluster_end(Slot(7), "default"),
             floors(Slot(7), "other"),
             slot_start(8),
         ];

@@ -10,6 +10,7 @@
 pub mod bootstrap;
 pub mod commit;
 pub mod membership;
+pub mod merge;
 pub mod metrics;
 pub mod rpc;
 pub mod service;
@@ -24,6 +25,7 @@ mod contents;
 mod follow;
 mod housekeeping;
 mod keys;
+mod layout;
 mod lease;
 mod log;
 mod moves;

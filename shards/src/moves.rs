@@ -20,9 +20,10 @@ use store::StoreError;
 use crate::claim::{self, SecureError};
 use crate::contents::{self, Loaded, Shelf};
 use crate::keys::Epoch;
-use crate::sequencer::Sequencer;
+use crate::sequencer::{Sequencer, TableId};
 use crate::service::ShardError;
 use crate::shard::{OpenError, Shard};
+use crate::table::Table;
 
 /// Slots that are brought up to date at once.
 const AT_ONCE: usize = 32;
@@ -88,8 +89,6 @@ pub(crate) struct Moves {
     busy: Mutex<SlotSet>,
     /// What was read of slots that are to come.
     prefetched: Mutex<BTreeMap<Slot, Loaded>>,
-    /// Held while the tables and the set of owned slots change together.
-    turn: Mutex<()>,
 }
 
 impl Moves {
@@ -151,8 +150,8 @@ impl Shard {
                 Err(MoveError::Unknown(reason))
             }
             Err(error) => {
-                let watermarks = self.sequencer.rise(floor).await.map_err(MoveError::Pending)?;
-                self.shelve(shelves, slots, &watermarks, self.sequencer.now());
+                self.sequencer.rise(floor).await.map_err(MoveError::Pending)?;
+                self.shelve(|| shelves, slots, self.sequencer.now());
                 Err(match error {
                     StoreError::Fenced { .. } => MoveError::NotOwner,
                     other => MoveError::Store(other),
@@ -163,10 +162,11 @@ impl Shard {
 
     /// Stops serving slots, and answers a floor above everything that was released for them, and what they held.
     fn let_go(&self, slots: &SlotSet) -> (Version, Vec<Shelf>) {
-        let _turn = self.moves.turn.lock();
-        let (left, floor, watermarks) = self.sequencer.let_go(slots);
-        let tables = self.tables.iter().zip(watermarks);
-        let shelves = tables.map(|(table, watermark)| table.release(left.clone(), watermark)).collect();
+        let mut turn = self.layout.turn();
+        let (left, floor) = self.sequencer.let_go(slots);
+        *turn = left.clone();
+        let release = |(id, table): (u32, &Table)| table.release(left.clone(), self.sequencer.released(TableId(id)));
+        let shelves = (0..).zip(self.layout.tables()).map(release).collect();
         (floor, shelves)
     }
 
@@ -208,32 +208,30 @@ impl Shard {
         let missing: SlotSet = slots.iter().filter(|slot| !loaded.contains_key(slot)).collect();
         loaded.extend(contents::load(&self.layout, store, &missing, now).await?);
         // Above, not at: so that nothing that this shard says has a version at which the former owner said something.
-        let watermarks = self.sequencer.rise(Version(floor.0 + 1)).await.map_err(MoveError::Pending)?;
-        self.take_in(loaded, slots, &watermarks, now);
+        self.sequencer.rise(Version(floor.0 + 1)).await.map_err(MoveError::Pending)?;
+        self.take_in(loaded, slots, now);
         Ok(())
     }
 
     /// Gives the tables what was loaded, and serves it.
-    pub(crate) fn take_in(
-        &self,
-        loaded: BTreeMap<Slot, Loaded>,
-        slots: &SlotSet,
-        watermarks: &[Version],
-        now: Version,
-    ) {
+    pub(crate) fn take_in(&self, loaded: BTreeMap<Slot, Loaded>, slots: &SlotSet, now: Version) {
         self.committer.logs.remove(slots);
         for (slot, loaded) in &loaded {
             self.committer.logs.insert(*slot, &loaded.logs);
             self.recent().note(loaded.requests.iter().copied());
         }
-        self.shelve(contents::shelve(&self.layout, loaded.into_values()), slots, watermarks, now);
+        self.shelve(|| contents::shelve(&self.layout, loaded.into_values()), slots, now);
     }
 
-    fn shelve(&self, shelves: Vec<Shelf>, slots: &SlotSet, watermarks: &[Version], now: Version) {
-        let _turn = self.moves.turn.lock();
-        let all = Arc::new(self.owned().union(slots));
-        for ((table, shelf), watermark) in self.tables.iter().zip(shelves).zip(watermarks) {
-            table.adopt(shelf, all.clone(), *watermark, now);
+    /// Nothing is pending below what the shelves hold.
+    fn shelve(&self, shelves: impl FnOnce() -> Vec<Shelf>, slots: &SlotSet, now: Version) {
+        let mut turn = self.layout.turn();
+        let all = Arc::new(turn.union(slots));
+        *turn = all.clone();
+        // Clusters that were first heard of since have nothing in these slots.
+        let shelves = shelves().into_iter().chain(std::iter::repeat_with(Shelf::default));
+        for ((id, table), shelf) in (0..).zip(self.layout.tables()).zip(shelves) {
+            table.adopt(shelf, all.clone(), self.sequencer.released(TableId(id)), now);
         }
         self.sequencer.take_in(slots);
     }

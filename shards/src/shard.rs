@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use api::ambient::Ambient;
-use api::resource::{Registry, Resource, ResourceId, Spread};
+use api::resource::{Registry, ResourceId};
 use api::slot::{SLOTS, Slot, SlotSet};
 use api::{Status, Version};
 use futures_util::FutureExt;
@@ -22,9 +22,10 @@ use crate::checkpoint::Logs;
 use crate::claim::{self, Taken};
 use crate::clock::HybridClock;
 use crate::commit::{Committer, Health};
-use crate::contents::{self, Layout};
+use crate::contents;
 use crate::follow::Followed;
-use crate::keys::{Class, Epoch};
+use crate::keys::Epoch;
+use crate::layout::Layout;
 use crate::lease::Lease;
 use crate::metrics::{Metrics, ShardMetrics};
 use crate::moves::Moves;
@@ -34,7 +35,7 @@ use crate::service::{
     Answer, History, HistoryRequest, ListPage, ListRequest, Request, ShardError, ShardService, SubscribeRequest,
     Subscription, Verb,
 };
-use crate::table::{Retention, Table};
+use crate::table::Table;
 use crate::topology::Topology;
 use crate::{verbs, watch as watching};
 
@@ -89,7 +90,7 @@ pub struct ShardConfig {
     pub ordinal: u16,
     /// The slots it owns, each of them in every cluster.
     pub slots: Vec<Slot>,
-    /// The logical clusters it serves.
+    /// The logical clusters that it serves from the beginning; others join when they are first asked for.
     pub clusters: Vec<SmolStr>,
     /// Time and randomness.
     pub ambient: Ambient,
@@ -145,7 +146,6 @@ pub struct Shard {
     pub(crate) registry: Arc<Registry>,
     pub(crate) options: ShardOptions,
     pub(crate) layout: Arc<Layout>,
-    pub(crate) tables: Arc<[Table]>,
     pub(crate) sequencer: Arc<Sequencer>,
     pub(crate) committer: Committer,
     pub(crate) moves: Moves,
@@ -185,12 +185,11 @@ impl Shard {
         let ceiling = clock.next_ceiling();
         claim::store_ceiling(&store, &ambient, epoch, ceiling).await?;
         clock.stored(ceiling);
-        let tables = new_tables(&registry, &clusters, &options);
-        let layout = Arc::new(Layout { registry: registry.clone(), clusters, tables: tables.clone(), first });
+        let layout = Arc::new(Layout::new(registry.clone(), &options, first, &clusters));
         let lease = Arc::new(Lease::endless(ambient.clock.clone()));
-        let followed = Followed::new(&registry, layout.clusters.len(), ambient.clock.clone());
+        let followed = Followed::new(ambient.clock.clone());
         let recent = Recent::new(ambient.clock.clone());
-        let (now, watermark) = (clock.now(), clock.last());
+        let now = clock.now();
         let loaded = contents::load(&layout, &store, slots, now).await?;
         let committer = Committer {
             store,
@@ -205,20 +204,18 @@ impl Shard {
         let shard = Arc::new_cyclic(|this| Self {
             followed,
             recent,
-            sequencer: Arc::new(Sequencer::new(clock, tables.clone(), lease.clone())),
+            sequencer: Arc::new(Sequencer::new(clock, layout.clone(), lease.clone())),
             ambient,
             registry,
             options,
             layout,
-            tables,
             committer,
             moves: Moves::default(),
             lease,
             topology: RwLock::default(),
             this: this.clone(),
         });
-        let watermarks = vec![watermark; shard.tables.len()];
-        shard.take_in(loaded, slots, &watermarks, now);
+        shard.take_in(loaded, slots, now);
         Ok(shard)
     }
 
@@ -254,7 +251,7 @@ impl Shard {
         tasks.spawn(async move { stop.run_until_cancelled(crate::checkpoint::run(&this)).await });
         self.committer.run(&self.sequencer, shutdown).await;
         background.cancel();
-        self.tables.iter().for_each(Table::disconnect);
+        self.layout.tables().for_each(Table::disconnect);
         while tasks.join_next().await.is_some() {}
         self.topology.write().take();
     }
@@ -273,23 +270,20 @@ impl Shard {
         self.topology.read().clone().ok_or_else(|| Status::unavailable("this shard does not know its peers"))
     }
 
-    /// The table of a resource of a cluster.
+    /// The table of a resource of a cluster. Gateways answer for it that there is such a cluster.
     pub(crate) fn table_id(&self, cluster: &str, resource: ResourceId) -> Result<TableId, Status> {
-        let at = self.layout.cluster_at(cluster).ok_or_else(Status::unknown_path)?;
+        let at = self.layout.ensure(cluster)?;
         Ok(self.layout.table_id(at, self.registry.get(resource)))
     }
 
     pub(crate) fn table(&self, id: TableId) -> &Table {
-        &self.tables[id.0 as usize]
+        self.layout.table(id)
     }
 
-    /// Position of a cluster among those that the shard serves.
-    pub(crate) fn cluster_at(&self, cluster: &str) -> Option<usize> {
-        self.layout.cluster_at(cluster)
-    }
-
-    pub(crate) fn clusters(&self) -> &[SmolStr] {
-        &self.layout.clusters
+    /// Takes all that this shard's slots hold of a logical cluster out of the store and out of memory. Nobody may ask for that
+    /// id any more, and it must never be used again. May be called again after an error.
+    pub async fn drop_cluster(&self, cluster: &str) -> Result<(), StoreError> {
+        crate::checkpoint::drop_cluster(self, cluster).await
     }
 
     /// The slots that this shard answers for.
@@ -353,20 +347,4 @@ fn check_config(config: &ShardConfig) -> Result<(), OpenError> {
         None if clusters.is_empty() => Err(OpenError::Config("there is no cluster to serve".to_owned())),
         None => Ok(()),
     }
-}
-
-fn new_tables(registry: &Registry, clusters: &[SmolStr], options: &ShardOptions) -> Arc<[Table]> {
-    let of_cluster = |cluster: &SmolStr| {
-        let make = |resource: &Arc<Resource>| {
-            let relaxed = resource.relaxed || matches!(resource.spread, Spread::NameIn(_));
-            let (class, age) = match relaxed {
-                true => (Class::Relaxed, options.relaxed_retention),
-                false => (Class::Strict, options.retention),
-            };
-            let retention = Retention { age, bytes: options.retention_bytes };
-            Table::new(resource.clone(), cluster.clone(), class, retention)
-        };
-        registry.iter().map(make).collect::<Vec<_>>()
-    };
-    clusters.iter().flat_map(of_cluster).collect()
 }

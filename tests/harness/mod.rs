@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
+pub mod load;
+pub mod service;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -54,10 +57,15 @@ impl Server {
 
     /// Another subcommand that serves the API.
     pub fn start_part(part: &str, data: &Path, arguments: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", part, data, arguments)
+    }
+
+    /// The same at an address that clients know, usually that of a server that was killed.
+    pub fn start_at(address: &str, part: &str, data: &Path, arguments: &[&str]) -> Self {
         let log = data.with_extension("log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
         let mut child = binary()
-            .args([part, "--listen", "127.0.0.1:0", "--data-dir"])
+            .args([part, "--listen", address, "--data-dir"])
             .arg(data)
             .args(arguments)
             .env("NO_COLOR", "1")

@@ -63,12 +63,24 @@ impl State {
     }
 
     pub(super) fn remove(&mut self, path: &str) -> Option<Value> {
-        let mut old = self.objects.remove(path)?;
+        let old = self.objects.remove(path)?;
         self.version += 1;
-        old.set(&["metadata", "resourceVersion"], self.version.to_string());
-        let entry = Entry { version: self.version, path: path.to_owned(), old: Some(old.clone()), new: None };
-        self.log.push(entry);
-        Some(old)
+        let mut last = old.clone();
+        last.set(&["metadata", "resourceVersion"], self.version.to_string());
+        self.log.push(Entry { version: self.version, path: path.to_owned(), old: Some(old), new: None });
+        Some(last)
+    }
+
+    /// The objects as they were at a version that is not forgotten.
+    pub(super) fn at(&self, version: u64) -> BTreeMap<String, Value> {
+        let mut objects = self.objects.clone();
+        for entry in self.log.iter().rev().take_while(|entry| entry.version > version) {
+            match &entry.old {
+                Some(old) => drop(objects.insert(entry.path.clone(), old.clone())),
+                None => drop(objects.remove(&entry.path)),
+            }
+        }
+        objects
     }
 
     pub(super) fn create(&mut self, path: &Path, mut object: Value) -> Answer {
@@ -117,6 +129,9 @@ impl State {
             object = old;
             object.set(&["status"], status);
         } else {
+            if !path.namespace.is_empty() {
+                object.set(&["metadata", "namespace"], path.namespace.as_str());
+            }
             for field in ["uid", "creationTimestamp", "deletionTimestamp"] {
                 let kept = old.at(&["metadata", field]);
                 if !kept.is_null() {
@@ -155,9 +170,11 @@ impl State {
     pub(super) fn delete(&mut self, path: &Path, options: &Value) -> Answer {
         let key = path.object(&path.name);
         let Some(mut object) = self.objects.get(&key).cloned() else { return not_found(path) };
-        let wanted = options.text(&["preconditions", "uid"]);
-        if !wanted.is_empty() && wanted != object.uid() {
-            return failure(409, "Conflict", "the UID in the precondition does not match");
+        for field in ["uid", "resourceVersion"] {
+            let wanted = options.text(&["preconditions", field]);
+            if !wanted.is_empty() && wanted != object.text(&["metadata", field]) {
+                return failure(409, "Conflict", &format!("the {field} in the precondition does not match"));
+            }
         }
         let mut grace = 0;
         if path.plural == "pods" && !object.text(&["spec", "nodeName"]).is_empty() {

@@ -70,7 +70,10 @@ impl FakeApi {
         match (method, path.name.is_empty()) {
             ("GET", true) => {
                 let selection = Selection::new(path, get);
-                state.list(&selection, get("limit").parse().unwrap_or(0), &get("continue"))
+                let limit = get("limit").parse().unwrap_or(0);
+                // A limited list of a version is of exactly that version.
+                let version = get("resourceVersion").parse().ok().filter(|version| limit > 0 && *version > 0);
+                state.list(&selection, limit, version, &get("continue"))
             }
             ("GET", false) => match state.objects.get(&path.object(&path.name)) {
                 Some(object) => (200, object.clone()),

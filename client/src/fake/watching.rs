@@ -55,21 +55,24 @@ impl Selection {
 }
 
 impl State {
-    pub(super) fn list(&self, selection: &Selection, limit: usize, token: &str) -> Answer {
+    /// A page of the newest state, of that of a version, or of that which the page before was of.
+    pub(super) fn list(&self, selection: &Selection, limit: usize, version: Option<u64>, token: &str) -> Answer {
         let (version, after) = match token.split_once(' ') {
-            Some((version, after)) => (version.to_owned(), after),
-            None => (self.version.to_string(), ""),
+            Some((version, after)) => (version.parse().unwrap_or(0), after),
+            None => (version.unwrap_or(self.version), ""),
         };
-        if version.parse::<u64>().is_ok_and(|version| version < self.oldest) {
-            return failure(410, "Expired", "The provided continue parameter is too old");
+        if version < self.oldest {
+            return failure(410, "Expired", &format!("too old resource version: {version} ({})", self.oldest));
         }
-        let mut all = self.objects.iter().filter(|(path, object)| path.as_str() > after && selection.has(path, object));
+        let past = (version < self.version).then(|| self.at(version));
+        let objects = past.as_ref().unwrap_or(&self.objects);
+        let mut all = objects.iter().filter(|(path, object)| path.as_str() > after && selection.has(path, object));
         let limit = if limit == 0 { usize::MAX } else { limit };
         let page: Vec<_> = all.by_ref().take(limit).collect();
         let more = all.next().is_some();
         let token = page.last().filter(|_| more).map(|(path, _)| format!("{version} {path}")).unwrap_or_default();
         let items: Vec<&Value> = page.iter().map(|(_, object)| *object).collect();
-        (200, json!({"metadata": {"resourceVersion": version, "continue": token}, "items": items}))
+        (200, json!({"metadata": {"resourceVersion": version.to_string(), "continue": token}, "items": items}))
     }
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use api::{Status, Version};
+use shards::merge::{Item, nudge};
 
-use super::Relay;
-use super::form::Form;
+use super::form::{Form, Relayed};
 use super::index::Bucket;
 use super::watcher::{End, Filter, Watcher};
+use super::{Reach, Relay, State};
 
 /// Events of the ring that are looked at before others get their turn at the lock.
 const CATCH_UP: usize = 512;
@@ -17,7 +18,6 @@ const CATCH_UP: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Feed {
     relay: Arc<Relay>,
-    lane: usize,
     watcher: Arc<Watcher>,
     bucket: Bucket,
     /// How far the ring was looked through; `None` once the relay's index knows the watcher.
@@ -25,10 +25,10 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Events of `lane` behind `from`, which the lane must still hold.
-    pub(super) fn new(relay: Arc<Relay>, lane: usize, from: Version, filter: Filter) -> Self {
+    /// Events behind `from`, which the relay must still hold.
+    pub(super) fn new(relay: Arc<Relay>, reach: Reach, from: Version, filter: Filter) -> Self {
         let bucket = Bucket::of(&relay.resource, &filter);
-        Self { relay, lane, watcher: Arc::new(Watcher::new(filter, from)), bucket, behind: Some(from) }
+        Self { relay, watcher: Arc::new(Watcher::new(filter, reach, from)), bucket, behind: Some(from) }
     }
 
     /// The relay that it hangs on.
@@ -71,27 +71,41 @@ impl Feed {
         if state.closed {
             return Some(End::Closed);
         }
-        let lane = &mut state.lanes[self.lane];
-        if behind < lane.floor {
-            return Some(End::Expired(expired(behind, lane.floor)));
+        let State { merger, fan, .. } = &mut *state;
+        let Watcher { filter, reach, .. } = &*self.watcher;
+        match fan.floor_of(*reach) {
+            Some(floor) if behind < floor => return Some(End::Expired(expired(behind, floor))),
+            _ => {}
         }
-        let (events, all) = lane.behind(behind, CATCH_UP);
-        let filter = &self.watcher.filter;
         let mut last = behind;
-        for relayed in events {
-            last = relayed.event.version;
-            if let Some(change) = filter.judge(&relayed.event) {
+        let mut offer = |relayed: &Relayed| {
+            last = relayed.version();
+            if let Some(change) = filter.judge(relayed.event()) {
                 out.push(relayed.form(filter.key(change)));
             }
+        };
+        let (events, all) = fan.behind(behind, CATCH_UP);
+        events.for_each(&mut offer);
+        if !all {
+            self.behind = Some(last);
+            return None;
         }
-        self.behind = Some(last);
-        if all {
-            self.behind = None;
-            lane.index.insert(self.bucket.clone(), self.watcher.clone());
-            drop(state);
-            self.relay.nudge();
+        if let Reach::One(slot) = *reach {
+            // It does not wait for what others have not passed.
+            merger.held(slot, behind).iter().for_each(offer);
+        }
+        self.behind = None;
+        fan.index(*reach).insert(self.bucket.clone(), self.watcher.clone());
+        drop(state);
+        if self.watcher.reach == Reach::Everywhere {
+            nudge(&*self.relay);
         }
         None
+    }
+
+    /// Waits until nothing at or below `version` is still to come, from whatever shard. 503 where one does not answer.
+    pub(crate) async fn pass(&self, version: Version) -> Result<(), Status> {
+        self.relay.pass(version).await
     }
 
     /// A version up to which everything was handed out; `None` while something is on its way.
@@ -99,13 +113,17 @@ impl Feed {
         let state = self.relay.state.lock();
         let queue = self.watcher.queue.lock();
         let settled = self.behind.is_none() && queue.items.is_empty() && queue.end.is_none();
-        settled.then(|| state.lanes[self.lane].mark.max(self.watcher.from))
+        let passed = match self.watcher.reach {
+            Reach::One(slot) => state.merger.covered(slot).unwrap_or_default(),
+            Reach::Everywhere => state.merger.mark(),
+        };
+        settled.then(|| passed.max(self.watcher.from))
     }
 }
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        self.relay.detach(self.lane, &self.bucket, &self.watcher);
+        self.relay.detach(&self.bucket, &self.watcher);
     }
 }
 

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use api::{Object, Resource};
+use api::{Object, Resource, Version};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use shards::merge::Item;
 use shards::service::Event;
 use smallvec::SmallVec;
 
@@ -83,27 +84,47 @@ impl Form {
 /// The forms that an event was wanted in: one, for most.
 type Forms = SmallVec<[(FormKey, Weak<Form>); 1]>;
 
-/// An event in a relay's rings. It remembers its forms only as long as somebody else holds them, so that the rings cost
-/// pointers and laggards still share.
+/// An event in a relay's rings: clones are the same one. It remembers its forms only as long as somebody else holds them,
+/// so that the rings cost pointers and laggards still share.
+#[derive(Clone, Debug)]
+pub(crate) struct Relayed(Arc<Shared>);
+
 #[derive(Debug)]
-pub(crate) struct Relayed {
-    pub(crate) event: Arc<Event>,
+struct Shared {
+    event: Arc<Event>,
+    cost: usize,
     forms: Mutex<Forms>,
 }
 
 impl Relayed {
-    pub(crate) fn new(event: Arc<Event>) -> Self {
-        Self { event, forms: Mutex::default() }
+    pub(crate) fn version(&self) -> Version {
+        self.0.event.version
     }
 
     pub(crate) fn form(&self, key: FormKey) -> Arc<Form> {
-        let mut forms = self.forms.lock();
+        let mut forms = self.0.forms.lock();
         if let Some(form) = forms.iter().find(|(have, _)| *have == key).and_then(|(_, form)| form.upgrade()) {
             return form;
         }
         forms.retain(|(_, form)| form.strong_count() > 0);
-        let form = Arc::new(Form { event: self.event.clone(), key, bytes: OnceLock::new() });
+        let form = Arc::new(Form { event: self.0.event.clone(), key, bytes: OnceLock::new() });
         forms.push((key, Arc::downgrade(&form)));
         form
+    }
+}
+
+impl Item for Relayed {
+    fn of(event: Arc<Event>) -> Self {
+        // The event, its pointers and its place in the shard's own ring.
+        let cost = event.object.cost() + 128;
+        Self(Arc::new(Shared { event, cost, forms: Mutex::default() }))
+    }
+
+    fn event(&self) -> &Event {
+        &self.0.event
+    }
+
+    fn cost(&self) -> usize {
+        self.0.cost
     }
 }

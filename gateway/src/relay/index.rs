@@ -44,7 +44,7 @@ impl Bucket {
 
 type Watchers = Vec<Arc<Watcher>>;
 
-/// The watchers of one lane.
+/// Watchers that are fed with the same events.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     all: Watchers,
@@ -103,6 +103,20 @@ impl Index {
         let index = std::mem::take(self);
         let maps = index.namespaces.into_values().chain(index.fields.into_values()).chain(index.names.into_values());
         index.all.into_iter().chain(maps.flatten()).collect()
+    }
+
+    /// Takes some out.
+    pub(crate) fn extract(&mut self, mut gone: impl FnMut(&Watcher) -> bool) -> Watchers {
+        let mut out: Watchers = self.all.extract_if(.., |watcher| gone(watcher)).collect();
+        let mut from = |watchers: &mut Watchers| {
+            out.extend(watchers.extract_if(.., |watcher| gone(watcher)));
+            !watchers.is_empty()
+        };
+        self.namespaces.retain(|_, watchers| from(watchers));
+        self.names.retain(|_, watchers| from(watchers));
+        self.fields.retain(|_, watchers| from(watchers));
+        self.count -= out.len();
+        out
     }
 
     /// Calls `visit` with each watcher that may want the event, each once.

@@ -7,9 +7,11 @@ use api::selector::{Selectable, Selector};
 use api::{Status, Version};
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
+use shards::merge::Item;
 use shards::service::Event;
 use smol_str::SmolStr;
 
+use super::Reach;
 use super::form::{Change, Form, FormKey, Relayed, Shape};
 
 /// Which events a watcher wants, and in which form.
@@ -99,6 +101,7 @@ impl Queue {
 #[derive(Debug)]
 pub(crate) struct Watcher {
     pub(crate) filter: Filter,
+    pub(crate) reach: Reach,
     /// It has everything up to here by other means.
     pub(crate) from: Version,
     pub(crate) queue: Mutex<Queue>,
@@ -106,17 +109,17 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) fn new(filter: Filter, from: Version) -> Self {
-        Self { filter, from, queue: Mutex::default(), waker: AtomicWaker::new() }
+    pub(crate) fn new(filter: Filter, reach: Reach, from: Version) -> Self {
+        Self { filter, reach, from, queue: Mutex::default(), waker: AtomicWaker::new() }
     }
 
     /// Queues an event if it is wanted. Returns whether somebody must be woken; A full queue ends the
     /// stream.
     pub(crate) fn push(&self, relayed: &Relayed, bound: Bound) -> bool {
-        if relayed.event.version <= self.from {
+        if relayed.version() <= self.from {
             return false;
         }
-        let Some(change) = self.filter.judge(&relayed.event) else { return false };
+        let Some(change) = self.filter.judge(relayed.event()) else { return false };
         let mut queue = self.queue.lock();
         if queue.end.is_some() {
             return false;
@@ -125,7 +128,7 @@ impl Watcher {
             queue.end = Some(End::Slow);
             return true;
         }
-        queue.bytes += relayed.event.object.tail().len();
+        queue.bytes += relayed.event().object.tail().len();
         queue.items.push_back(relayed.form(self.filter.key(change)));
         queue.items.len() == 1
     }

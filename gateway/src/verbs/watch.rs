@@ -1,13 +1,13 @@
 //! watch: from a version, from now, or with what exists first. The stream itself is [`crate::watch`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::status::{Causes, Reason};
-use api::{Status, Version};
+use api::{Object, Status, Version};
 use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
-use shards::service::ShardError;
 
 use super::Call;
 
@@ -80,8 +80,8 @@ pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
     let scope = call.scope()?;
     let options = WatchOptions::read(&call.info.query)?;
     let gateway = &call.gateway;
-    let reach = scope.reach(&gateway.topology);
-    let (from, existing) = begin(&call, &scope, reach, &options).await?;
+    let reach = scope.reach();
+    let (from, existing) = begin(&call, &scope, &options).await?;
     let shape = if matches!(output.target, Target::Metadata(_)) { Shape::Metadata } else { Shape::Object };
     let filter =
         Filter { namespace: scope.namespace.clone(), selector: scope.selector.clone(), served: call.served, shape };
@@ -92,6 +92,10 @@ pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
         Err(status) if matches!(status.reason(), Reason::Expired | Reason::Gone) => Stream::Refused(status),
         Err(status) => return Err(status),
     };
+    if let (Stream::Live(feed), Start::Now, Reach::Everywhere) = (&stream, &options.start, reach) {
+        // A shard whose clock is behind the others' must not write below what the watch begins with.
+        feed.pass(from).await?;
+    }
     let limits = &gateway.config.limits;
     let spread = gateway.ambient.entropy.next_u64() as f64 / u64::MAX as f64;
     let body = WatchBody {
@@ -112,26 +116,14 @@ pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
 }
 
 /// The version behind which events are sent, and what is sent before them.
-async fn begin(
-    call: &Call,
-    scope: &Scope,
-    reach: Reach,
-    options: &WatchOptions,
-) -> Result<(Version, Vec<std::sync::Arc<api::Object>>), Status> {
+async fn begin(call: &Call, scope: &Scope, options: &WatchOptions) -> Result<(Version, Vec<Arc<Object>>), Status> {
     let topology = &call.gateway.topology;
     match &options.start {
         Start::Behind(version) => {
             list::released(topology, *version).await?;
             Ok((*version, Vec::new()))
         }
-        Start::Now => {
-            let map = topology.current();
-            let now = match reach {
-                Reach::Shard(shard) => map.members()[shard].service.clock().await,
-                Reach::Everywhere => list::newest(&map).await,
-            };
-            Ok((now.map_err(ShardError::into_status)?, Vec::new()))
-        }
+        Start::Now => Ok((list::now(topology, scope).await?, Vec::new())),
         Start::Existing(at) => {
             let options = ListOptions { at: at.clone(), limit: usize::MAX, after: None };
             let listed = list::list(topology, scope, &options).await?;

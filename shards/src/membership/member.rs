@@ -1,7 +1,7 @@
 //! A member as its own process sees it: what it is made of, what others ask it, and how it is.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use api::ambient::Ambient;
@@ -18,7 +18,7 @@ use super::directory::Directory;
 use super::fence::fence;
 use super::holder::SlotHolder;
 use super::peer::{Peer, PeerError, Peers};
-use super::records::Standing;
+use super::records::{Pin, Standing};
 use super::register::Registration;
 use super::renew::Holding;
 use super::roster::{MapSource, Roster};
@@ -27,6 +27,8 @@ use crate::shard::Shard;
 
 /// How long what was read ahead is of use.
 const AHEAD: Duration = Duration::from_secs(60);
+/// How often those who follow the rosters are let go if the lease has run out.
+const ALIVE: Duration = Duration::from_millis(200);
 
 /// What a member is made of.
 pub(crate) struct MemberConfig {
@@ -64,6 +66,7 @@ pub struct Member {
     valid_until: AtomicU64,
     rosters: watch::Sender<Arc<Roster>>,
     slots: u16,
+    this: Weak<Self>,
     /// One reads at a time, so that what is published never goes back.
     reading: tokio::sync::Mutex<()>,
 }
@@ -130,6 +133,7 @@ impl Member {
     pub(crate) fn new(config: MemberConfig) -> Arc<Self> {
         let MemberConfig { store, ambient, timing, holder, peers, registration, slots } = config;
         let member = Self {
+            this: Weak::new(),
             store,
             ambient,
             timing,
@@ -147,7 +151,12 @@ impl Member {
             slots,
         };
         member.renewed(&Holding::new(&member.registration));
-        Arc::new(member)
+        Arc::new_cyclic(|this| Self { this: this.clone(), ..member })
+    }
+
+    /// Pins slots, or with `None` takes their pins away.
+    pub async fn pin(&self, slots: &SlotSet, pin: Option<&Pin>) -> Result<(), StoreError> {
+        super::pins::pin(&*self.store, &self.ambient, slots, pin).await
     }
 
     /// Its number.
@@ -289,7 +298,26 @@ impl MapSource for Member {
     fn follow(&self) -> BoxFuture<'_, Result<watch::Receiver<Arc<Roster>>, ShardError>> {
         async move {
             self.refresh().await.map_err(|error| ShardError::Unreachable(error.to_string()))?;
-            Ok(self.rosters.subscribe())
+            let mut rosters = self.rosters.subscribe();
+            let (publish, following) = watch::channel(rosters.borrow_and_update().clone());
+            let this = self.this.clone();
+            tokio::spawn(async move {
+                loop {
+                    tokio::select! {
+                        changed = rosters.changed() => match changed {
+                            Ok(()) => _ = publish.send_replace(rosters.borrow_and_update().clone()),
+                            Err(_) => return,
+                        },
+                        () = publish.closed() => return,
+                        () = tokio::time::sleep(ALIVE) => {}
+                    }
+                    // One that does not hear of changes any more lets its followers go to somebody who does.
+                    if this.upgrade().is_none_or(|member| !member.is_valid()) {
+                        return;
+                    }
+                }
+            });
+            Ok(following)
         }
         .boxed()
     }

@@ -8,7 +8,6 @@
 
 pub mod client;
 mod convert;
-pub mod membership;
 pub mod server;
 
 /// Calls that wait for their replies, between two processes.

@@ -26,6 +26,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::clock::HybridClock;
+use crate::layout::Layout;
 use crate::lease::Lease;
 use crate::log::Operation;
 use crate::service::{Event, ShardError};
@@ -125,14 +126,14 @@ struct Inner {
 pub(crate) struct Sequencer {
     inner: Mutex<Inner>,
     lease: Arc<Lease>,
-    tables: Arc<[Table]>,
+    layout: Arc<Layout>,
     /// Rung when the open batch has something in it, or somebody waits for it.
     pub(crate) filled: Notify,
 }
 
 impl Sequencer {
     /// One that owns no slots yet.
-    pub(crate) fn new(clock: HybridClock, tables: Arc<[Table]>, lease: Arc<Lease>) -> Self {
+    pub(crate) fn new(clock: HybridClock, layout: Arc<Layout>, lease: Arc<Lease>) -> Self {
         let inner = Inner {
             clock,
             owned: Arc::default(),
@@ -144,21 +145,19 @@ impl Sequencer {
             wanted: BTreeMap::new(),
             lost: false,
         };
-        Self { inner: Mutex::new(inner), lease, tables, filled: Notify::new() }
+        Self { inner: Mutex::new(inner), lease, layout, filled: Notify::new() }
     }
 
     /// Nothing at or below it is pending in any table.
     pub(crate) fn settled(&self) -> Version {
-        let inner = self.inner.lock();
-        let first = inner.open.first.values().chain(inner.in_flight.iter().flat_map(|batch| batch.first.values()));
-        first.min().map_or(inner.clock.last(), |first| first.before())
+        self.inner.lock().settled()
     }
 
     /// The newest state of an object.
     pub(crate) fn newest(&self, table: TableId, key: &Key) -> Newest {
         let pending = self.inner.lock().pending(table, key);
         // What is not pending is published already, or was never changed.
-        pending.unwrap_or_else(|| Newest { object: self.tables[table.0 as usize].get(key), ticket: None })
+        pending.unwrap_or_else(|| Newest { object: self.layout.table(table).get(key), ticket: None })
     }
 
     /// Gives a proposal its place.
@@ -197,7 +196,7 @@ impl Sequencer {
     fn newest_locked(&self, inner: &Inner, table: TableId, key: &Key) -> Option<Arc<Object>> {
         match inner.overlay.get(&(table, key.clone())) {
             Some((object, _)) => object.clone(),
-            None => self.tables[table.0 as usize].get(key),
+            None => self.layout.table(table).get(key),
         }
     }
 
@@ -313,12 +312,16 @@ impl Sequencer {
             let watermarks: Vec<Version> = tables.keys().map(|table| inner.released_after(*table)).collect();
             (watermarks, inner.clock.now())
         };
+        if !self.lease.is_valid() {
+            // What happened has happened; but who may not answer promises nothing either.
+            self.layout.tables().for_each(Table::disconnect);
+        }
         for ((table, events), watermark) in tables.iter().zip(watermarks) {
-            self.tables[table.0 as usize].publish(events, watermark, now);
+            self.layout.table(*table).publish(events, watermark, now);
         }
         let promises = self.inner.lock().forget(batch.number);
         for (table, watermark) in promises {
-            self.tables[table.0 as usize].promise(watermark);
+            self.layout.table(table).promise(watermark);
         }
         batch.settle(Ok(()));
     }
@@ -394,6 +397,11 @@ impl Inner {
         let urgent = durability == Durability::Strict || version > self.clock.durable();
         self.open.urgent |= urgent;
         urgent
+    }
+
+    fn settled(&self) -> Version {
+        let first = self.open.first.values().chain(self.in_flight.iter().flat_map(|batch| batch.first.values()));
+        first.min().map_or(self.clock.last(), |first| first.before())
     }
 
     fn released(&self, table: TableId) -> Version {

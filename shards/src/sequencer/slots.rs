@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api::Version;
 use api::slot::{Slot, SlotSet};
 
-use super::{Sequencer, TableId};
+use super::Sequencer;
 use crate::service::ShardError;
 
 /// A slot as it was owned at one moment: what is derived from it holds while it was not given up since.
@@ -66,29 +66,26 @@ impl Sequencer {
         inner.leaving = inner.leaving.difference(slots);
     }
 
-    /// Stops answering for slots that nothing is written to any more. Answers what is left, a version at or above every one
-    /// that was released for them, and for each table a watermark that is true.
-    pub(crate) fn let_go(&self, slots: &SlotSet) -> (Arc<SlotSet>, Version, Vec<Version>) {
+    /// Stops answering for slots that nothing is written to any more. Answers what is left, and a version at or above every
+    /// one that was released for them.
+    pub(crate) fn let_go(&self, slots: &SlotSet) -> (Arc<SlotSet>, Version) {
         let mut inner = self.inner.lock();
         inner.owned = Arc::new(inner.owned.difference(slots));
         inner.leaving = inner.leaving.difference(slots);
-        let watermarks = (0..self.tables.len()).map(|at| inner.released(TableId(at as u32))).collect();
-        (inner.owned.clone(), inner.clock.last().min(inner.clock.durable()), watermarks)
+        (inner.owned.clone(), inner.clock.last().min(inner.clock.durable()))
     }
 
     /// Makes every later version higher than `floor`, and waits until nothing at or below it is pending and a ceiling above
-    /// it is stored. Answers for each table a watermark, not below the floor, that is true.
-    pub(crate) async fn rise(&self, floor: Version) -> Result<Vec<Version>, ShardError> {
+    /// it is stored: the watermarks of all tables are at or above it then.
+    pub(crate) async fn rise(&self, floor: Version) -> Result<(), ShardError> {
         if let Some(ticket) = self.raise(floor) {
             ticket.wait().await?;
         }
         loop {
             let ticket = {
                 let mut inner = self.inner.lock();
-                let watermarks: Vec<Version> =
-                    (0..self.tables.len()).map(|at| inner.released(TableId(at as u32))).collect();
-                if watermarks.iter().all(|watermark| *watermark >= floor) {
-                    return Ok(watermarks);
+                if inner.settled() >= floor {
+                    return Ok(());
                 }
                 match &inner.in_flight {
                     Some(batch) => batch.ticket.clone(),

@@ -90,7 +90,7 @@ pub(super) async fn audit(cluster: &Cluster) -> Stored {
     let mut memory = BTreeMap::new();
     for shard in &cluster.shards {
         assert!(shard.sequencer.is_idle());
-        for (at, table) in shard.tables.iter().enumerate() {
+        for (at, table) in shard.layout.tables().enumerate() {
             table.consistency_check();
             for (key, version) in table.snapshot() {
                 let before = memory.insert((table.resource.id_name.to_owned(), key), version);

@@ -35,6 +35,7 @@ struct State {
     /// Batches that took something out of a log.
     trims: usize,
     latency: Duration,
+    read_latency: Duration,
     /// The commit from which on none is answered, and whether that one still happens.
     dies: Option<(u64, bool)>,
 }
@@ -98,6 +99,18 @@ impl FaultyStore {
         self.state.lock().latency = latency;
     }
 
+    /// How long a read takes from now on.
+    pub(super) fn set_read_latency(&self, latency: Duration) {
+        self.state.lock().read_latency = latency;
+    }
+
+    async fn wait_to_read(&self) {
+        let latency = self.state.lock().read_latency;
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+    }
+
     async fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         let object = |write: &Write| match write {
             Write::Put(key, value) if matches!(keys::parse(key), Some((.., Place::Entry(..)))) => {
@@ -127,11 +140,19 @@ impl FaultyStore {
 
 impl Store for FaultyStore {
     fn get(&self, key: Bytes) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
-        self.inner.get(key)
+        async move {
+            self.wait_to_read().await;
+            self.inner.get(key).await
+        }
+        .boxed()
     }
 
     fn scan(&self, from: Bound<Bytes>, to: Bytes, limit: usize) -> BoxFuture<'_, Result<Page, StoreError>> {
-        self.inner.scan(from, to, limit)
+        async move {
+            self.wait_to_read().await;
+            self.inner.scan(from, to, limit).await
+        }
+        .boxed()
     }
 
     fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -75,7 +75,7 @@ async fn the_ring_ends_by_bytes_too() {
     let shard = cluster.shard_of("configmaps", "default");
     let request = ListRequest { at: Some(first.version), ..cluster.list_request("configmaps", "default") };
     assert_eq!(shard.list(request).await.unwrap_err().into_status().code(), 410);
-    cluster.shards[0].tables.iter().for_each(crate::table::Table::consistency_check);
+    cluster.shards[0].layout.tables().for_each(crate::table::Table::consistency_check);
 }
 
 #[tokio::test(start_paused = true)]

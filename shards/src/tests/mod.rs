@@ -3,6 +3,7 @@
 mod audit;
 mod cluster;
 mod faulty;
+mod informers;
 mod lists;
 mod model;
 mod moves;
@@ -10,7 +11,9 @@ mod over_the_wire;
 mod ownership;
 mod pods;
 mod restarts;
+mod rpc;
 mod services;
+mod takeover;
 mod verbs;
 mod watches;
 mod wire;

@@ -71,6 +71,7 @@ async fn run(seed: u64, shards: usize) {
     }
     let history = Arc::new(Mutex::new(History::default()));
     let follower = tokio::spawn(follow(cluster.clone()));
+    cluster.store.set_read_latency(Duration::from_micros(random.below(800)));
     let mover = tokio::spawn(move_about(cluster.clone(), random.clone()));
     let workers: Vec<_> = (0..WORKERS)
         .map(|worker| tokio::spawn(work(cluster.clone(), history.clone(), random.clone(), worker)))
@@ -82,6 +83,7 @@ async fn run(seed: u64, shards: usize) {
     // It may have been about to adopt.
     let _ = mover.await;
     cluster.store.heal();
+    cluster.store.set_read_latency(Duration::ZERO);
     cluster.settle(&SlotSet::full()).await;
     cluster.create("configmaps", &json!({"metadata": {"name": END, "namespace": "default"}})).await.unwrap();
     let followed = follower.await.unwrap();

@@ -65,7 +65,56 @@ async fn a_slot_moves_with_its_objects_its_history_and_its_requests() {
     let past = ListRequest { at: Some(first.version), ..cluster.list_request("configmaps", "default") };
     let past = services[to].list(past).await.unwrap();
     assert_eq!(versions(&past.objects), [first.version], "the past came along");
-    cluster.shards.iter().for_each(|shard| shard.tables.iter().for_each(crate::table::Table::consistency_check));
+    cluster.shards.iter().for_each(|shard| shard.layout.tables().for_each(crate::table::Table::consistency_check));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_answered_before_it_is_loaded() {
+    let cluster = Cluster::start(2).await;
+    let (slots, from, to) = slot_of_default(&cluster);
+    let made = cluster.create("configmaps", &map("a", "1")).await.unwrap();
+    let service = cluster.topology.current().members()[to].service.clone();
+    cluster.store.set_read_latency(Duration::from_millis(5));
+    let moving = cluster.move_slots(&slots, from, to);
+    tokio::pin!(moving);
+    let mut refused = 0;
+    loop {
+        let get = cluster.request("configmaps", "default", "a", Verb::Get { version: None });
+        let answers = async {
+            let create = Verb::Create {
+                body: bytes(&map("a", "2")),
+                format: Format::Json,
+                options: WriteOptions::default(),
+                uid: "u".to_owned(),
+            };
+            let create = cluster.request("configmaps", "default", "a", create);
+            let list = service.list(cluster.list_request("configmaps", "default")).await;
+            (service.execute(get).await, service.execute(create).await, list)
+        };
+        tokio::select! {
+            biased;
+            moved = &mut moving => {
+                moved.unwrap();
+                break;
+            }
+            (got, created, listed) = answers => {
+                assert!(created.is_err(), "it is there");
+                match got {
+                    Err(ShardError::NotOwner) => refused += 1,
+                    got => assert_eq!(object(got).unwrap().version, made.version),
+                }
+                assert!(listed.is_err_and(|error| matches!(error, ShardError::NotOwner)));
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+    assert!(refused > 20, "{refused}");
+    assert_eq!(
+        object(service.execute(cluster.request("configmaps", "default", "a", Verb::Get { version: None })).await)
+            .unwrap()
+            .version,
+        made.version
+    );
 }
 
 #[tokio::test(start_paused = true)]

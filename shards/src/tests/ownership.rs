@@ -119,12 +119,12 @@ async fn the_embedded_store_keeps_it_all() {
         }
     };
     let (shard, stop, running) = open(3).await;
-    let before: Vec<_> = shard.tables.iter().map(crate::table::Table::snapshot).collect();
+    let before: Vec<_> = shard.layout.tables().map(crate::table::Table::snapshot).collect();
     stop.cancel();
     running.await.unwrap();
     drop(shard);
     let (shard, stop, running) = open(4).await;
-    let after: Vec<_> = shard.tables.iter().map(crate::table::Table::snapshot).collect();
+    let after: Vec<_> = shard.layout.tables().map(crate::table::Table::snapshot).collect();
     assert_eq!(before, after, "a second start makes nothing that is there already");
     stop.cancel();
     running.await.unwrap();

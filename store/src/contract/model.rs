@@ -35,6 +35,7 @@ pub async fn survives_every_fault(store: SharedStore, seed: u64, calls: u64) {
     let mut ids = u128::from(seed) << 64;
     for fault in FAULTS {
         for at in 0..calls {
+            let _named = Named { seed, fault, at };
             let faulty = FaultyStore::new(store.clone(), seed);
             let dice = Dice::new(seed ^ (at << 32));
             let mut run = Run { store: faulty, dice, model: BTreeMap::new(), epoch: 0, ids, fault };
@@ -43,8 +44,23 @@ pub async fn survives_every_fault(store: SharedStore, seed: u64, calls: u64) {
             while run.store.calls() < calls {
                 run.step().await;
             }
-            run.compare(&format!("seed {seed}, {fault:?} at call {at}")).await;
+            run.compare().await;
             ids = run.ids;
+        }
+    }
+}
+
+/// Says which run it was that failed.
+struct Named {
+    seed: u64,
+    fault: Fault,
+    at: u64,
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("SHARDPLANE_SEED={}: {:?} at call {}", self.seed, self.fault, self.at);
         }
     }
 }
@@ -223,7 +239,7 @@ impl Run {
         }
     }
 
-    async fn compare(&mut self, run: &str) {
+    async fn compare(&mut self) {
         self.store.heal();
         if matches!(self.fault, Fault::UnknownAppliedLater(_)) {
             tokio::time::sleep(LATE * 3).await;
@@ -231,7 +247,7 @@ impl Run {
         for limit in [3, 1000] {
             let found = everything(&self.store, limit).await.unwrap();
             let equal = found.iter().map(|(key, value)| (key, value)).eq(self.model.iter());
-            assert!(equal, "{run}: {} keys expected, {} found", self.model.len(), found.len());
+            assert!(equal, "{} keys expected, {} found", self.model.len(), found.len());
         }
     }
 }

@@ -123,6 +123,7 @@ async fn counts_exactly_while_generations_change() {
     });
     let counted = contract::endurance::counts_exactly(store, 1, 8, 40).await;
     changing.abort();
+    let _ = changing.await;
     println!("{counted:?}");
     place.end().await;
 }
@@ -148,6 +149,23 @@ async fn ids_last_for_two_generations() {
     other.commit(batch(1, vec![], put("1"))).await.unwrap();
     assert_eq!(one.get(Bytes::from_static(b"a")).await.unwrap().as_deref(), Some(&b"1"[..]), "it is forgotten by now");
     drop((one, other));
+    place.end().await;
+}
+
+/// Or its id could be forgotten while it is under way, and the next attempt would not find it.
+#[tokio::test]
+async fn an_attempt_from_the_generation_before_does_not_commit() {
+    let Some(place) = Place::new("old") else { return };
+    let store = place.next().await;
+    let batch = batch(1, vec![], put("1"));
+    let transaction = store.cluster.begin().unwrap();
+    let found = store.cluster.prepare(&transaction, &batch, batch.fingerprint()).await;
+    assert!(matches!(found, Ok(super::commit::Found::Ready)));
+    let now = store.cluster.header().await.unwrap().generation;
+    store.cluster.next_generation(now).await.unwrap();
+    let refused = transaction.commit().await.expect_err("a generation has begun in between");
+    assert_eq!(refused.code(), 1020, "not_committed: {refused}");
+    drop(store);
     place.end().await;
 }
 
@@ -199,12 +217,17 @@ async fn no_piece_is_left_behind() {
     store.commit(batch(2, vec![], writes)).await.unwrap();
     let layout = &store.cluster.layout;
     let (from, to) = (layout.pieces(b""), layout.applied_before(0).0);
-    let transaction = store.cluster.begin().unwrap();
     let mut range = RangeOption::from((&from[..], &to[..]));
     range.limit = Some(100);
-    range.mode = ::foundationdb::options::StreamingMode::WantAll;
-    let left: Vec<Vec<u8>> =
-        transaction.get_range(&range, 1, true).await.unwrap().iter().map(|pair| pair.key().to_vec()).collect();
+    range.mode = ::foundationdb::options::StreamingMode::Exact;
+    let mut transaction = store.cluster.begin().unwrap();
+    let left: Vec<Vec<u8>> = loop {
+        let pairs = transaction.get_range(&range, 1, true).await;
+        match pairs {
+            Ok(pairs) => break pairs.iter().map(|pair| pair.key().to_vec()).collect(),
+            Err(error) => transaction = store.cluster.again(transaction, error.into()).await.unwrap(),
+        }
+    };
     assert_eq!(left, [layout.piece(b"d", 0), layout.piece(b"d", 1)]);
     drop(store);
     place.end().await;

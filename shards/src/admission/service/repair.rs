@@ -23,7 +23,7 @@ pub(crate) async fn repair(shard: &Shard) {
     loop {
         // Not at once: at start the owners of the Services may still be loading.
         tokio::time::sleep(EVERY.min(shard.options.repair_after)).await;
-        for cluster in shard.clusters() {
+        for cluster in (0..shard.layout.clusters()).map(|at| shard.layout.cluster(at)) {
             for id_name in [ADDRESSES, NODE_PORTS] {
                 if let Err(status) = pass(shard, cluster, id_name).await {
                     tracing::info!(id_name, %status, "reservations are looked after later");

@@ -1,8 +1,10 @@
 //! A shard that another process runs.
 
 mod exchange;
+mod member;
 mod queue;
 mod streams;
+mod ways;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +24,10 @@ use crate::service::{
     Subscription,
 };
 use exchange::Exchange;
+pub use member::RemoteMember;
 use proto::call::What;
 use proto::reply::What as Said;
+pub use ways::{Seeds, Ways};
 
 /// How shards are called.
 #[derive(Clone)]
@@ -38,7 +42,7 @@ pub struct Calling {
     pub ambient: Ambient,
     /// The kinds. Shards must serve the same ones.
     pub registry: Arc<Registry>,
-    /// How long a call waits for its answer.
+    /// How long a call waits for its answer, or for the beginning of one that is streamed.
     pub deadline: Duration,
     /// Calls at once to one shard; further ones wait.
     pub window: usize,
@@ -123,15 +127,15 @@ impl ShardService for RemoteShard {
     }
 
     fn list(&self, request: ListRequest) -> BoxFuture<'_, Result<ListPage, ShardError>> {
-        streams::list(&self.streams, convert::list(self.registry(), &request)).boxed()
+        streams::list(&self.streams, self.calling.deadline, convert::list(self.registry(), &request)).boxed()
     }
 
     fn subscribe(&self, request: SubscribeRequest) -> BoxFuture<'_, Result<Subscription, ShardError>> {
-        streams::subscribe(&self.streams, convert::subscribe(self.registry(), request)).boxed()
+        streams::subscribe(&self.streams, self.calling.deadline, convert::subscribe(self.registry(), request)).boxed()
     }
 
     fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<History, ShardError>> {
-        streams::history(&self.streams, convert::history(self.registry(), request)).boxed()
+        streams::history(&self.streams, self.calling.deadline, convert::history(self.registry(), request)).boxed()
     }
 
     fn advance(&self, cluster: &str, resource: ResourceId, version: Version) {

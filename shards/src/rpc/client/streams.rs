@@ -1,10 +1,12 @@
 //! Lists, subscriptions and histories: a stream each.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::Version;
 use tokio::sync::mpsc;
-use tonic::{Status, Streaming};
+use tokio::time::timeout;
+use tonic::{Response, Status, Streaming};
 use wire::proto::shard as proto;
 use wire::{Connection, Link, MESSAGE_BYTES};
 
@@ -29,16 +31,26 @@ async fn lost(connection: &Connection, status: &Status) -> ShardError {
     ShardError::Lost(why(connection, status).await)
 }
 
+/// Opens a stream: the shard has its answer then, or has failed.
+async fn open<T>(
+    connection: &Connection,
+    deadline: Duration,
+    call: impl Future<Output = Result<Response<Streaming<T>>, Status>>,
+) -> Result<Streaming<T>, ShardError> {
+    match timeout(deadline, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(lost(connection, &status).await),
+        Err(_) => Err(ShardError::Lost(format!("{}: no answer within {deadline:?}", connection.address()))),
+    }
+}
+
 fn cut() -> ShardError {
     ShardError::Lost("the shard ended the stream in the middle".to_owned())
 }
 
-pub(super) async fn list(link: &Link, request: proto::ListRequest) -> Result<ListPage, ShardError> {
+pub(super) async fn list(link: &Link, deadline: Duration, request: proto::ListRequest) -> Result<ListPage, ShardError> {
     let connection = connection(link).await?;
-    let mut pieces = match client(&connection).list(request).await {
-        Ok(response) => response.into_inner(),
-        Err(status) => return Err(lost(&connection, &status).await),
-    };
+    let mut pieces = open(&connection, deadline, client(&connection).list(request)).await?;
     let mut objects = Vec::new();
     loop {
         let piece = match pieces.message().await {
@@ -58,12 +70,13 @@ pub(super) async fn list(link: &Link, request: proto::ListRequest) -> Result<Lis
     }
 }
 
-pub(super) async fn history(link: &Link, request: proto::HistoryRequest) -> Result<History, ShardError> {
+pub(super) async fn history(
+    link: &Link,
+    deadline: Duration,
+    request: proto::HistoryRequest,
+) -> Result<History, ShardError> {
     let connection = connection(link).await?;
-    let mut pieces = match client(&connection).history(request).await {
-        Ok(response) => response.into_inner(),
-        Err(status) => return Err(lost(&connection, &status).await),
-    };
+    let mut pieces = open(&connection, deadline, client(&connection).history(request)).await?;
     let (mut events, mut known) = (Vec::new(), Known::default());
     loop {
         let piece = match pieces.message().await {
@@ -82,12 +95,13 @@ pub(super) async fn history(link: &Link, request: proto::HistoryRequest) -> Resu
     }
 }
 
-pub(super) async fn subscribe(link: &Link, request: proto::SubscribeRequest) -> Result<Subscription, ShardError> {
+pub(super) async fn subscribe(
+    link: &Link,
+    deadline: Duration,
+    request: proto::SubscribeRequest,
+) -> Result<Subscription, ShardError> {
     let connection = connection(link).await?;
-    let mut pieces = match client(&connection).subscribe(request).await {
-        Ok(response) => response.into_inner(),
-        Err(status) => return Err(lost(&connection, &status).await),
-    };
+    let mut pieces = open(&connection, deadline, client(&connection).subscribe(request)).await?;
     let opened = match pieces.message().await {
         Ok(piece) => piece.ok_or_else(cut)?.what,
         Err(status) => return Err(lost(&connection, &status).await),

@@ -1,6 +1,7 @@
 //! Offering a shard to other processes.
 
 mod exchange;
+mod membership;
 mod streams;
 
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use tonic::{Request, Response, Status, Streaming};
 use wire::proto::shard as proto;
 use wire::serve::only;
 use wire::{MESSAGE_BYTES, Role};
+
+pub use membership::{OfferedMember, Pins};
 
 use crate::rpc::WINDOW;
 use crate::service::ShardService;

@@ -4,6 +4,8 @@
 //! floor, whoever wrote it; a subscriber has been sent every event up to its watermark, in order, and was told which slots
 //! that is about. `Table::consistency_check` recomputes what is derived.
 
+mod slots;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -17,7 +19,6 @@ use parking_lot::RwLock;
 use smol_str::SmolStr;
 use tokio::sync::mpsc;
 
-use crate::contents::Shelf;
 use crate::keys::Class;
 use crate::service::{Delivery, Event, History, ListPage, ListSlots, ShardError, Subscription};
 
@@ -67,53 +68,26 @@ struct Subscriber {
 }
 
 impl Table {
-    /// One that has no slots yet.
-    pub(crate) fn new(resource: Arc<Resource>, cluster: SmolStr, class: Class, retention: Retention) -> Self {
+    /// One that is empty.
+    pub(crate) fn new(
+        resource: Arc<Resource>,
+        cluster: SmolStr,
+        class: Class,
+        retention: Retention,
+        floor: Version,
+        slots: Arc<SlotSet>,
+    ) -> Self {
         let inner = Inner {
-            slots: Arc::default(),
+            slots,
             moves: 0,
             objects: BTreeMap::new(),
             index: BTreeMap::new(),
             ring: VecDeque::new(),
             ring_bytes: 0,
-            floor: Version::ZERO,
+            floor,
             subscribers: Vec::new(),
         };
         Self { resource, cluster, class, retention, inner: RwLock::new(inner) }
-    }
-
-    /// Takes over what slots hold and what has happened in them, and tells subscribers. `slots` are those that it has then,
-    /// `watermark` is one from which it knows everything of them.
-    pub(crate) fn adopt(&self, shelf: Shelf, slots: Arc<SlotSet>, watermark: Version, now: Version) {
-        let mut inner = self.inner.write();
-        for (key, object) in shelf.objects {
-            inner.put(&self.resource, key, object);
-        }
-        inner.merge(shelf.events, shelf.floor);
-        inner.trim(self.retention, now);
-        inner.announce(slots, watermark);
-    }
-
-    /// Gives up what is not in `slots`, and tells subscribers.
-    pub(crate) fn release(&self, slots: Arc<SlotSet>, watermark: Version) -> Shelf {
-        // Nobody writes there any more, so that what goes can be found without keeping others out.
-        let gone: Vec<Key> = {
-            let inner = self.inner.read();
-            let gone = |(namespace, name): &&Key| !slots.contains(self.resource.slot(&self.cluster, namespace, name));
-            inner.objects.keys().filter(gone).cloned().collect()
-        };
-        let mut inner = self.inner.write();
-        let mut shelf = Shelf { floor: inner.floor, ..Shelf::default() };
-        for key in gone {
-            let object = inner.remove(&self.resource, &key).expect("it was there, and nobody writes there");
-            shelf.objects.push((key, object));
-        }
-        let (kept, events) = inner.ring.drain(..).partition(|event| slots.contains(event.slot));
-        inner.ring = kept;
-        inner.ring_bytes = inner.ring.iter().map(|event| cost(event)).sum();
-        shelf.events = Vec::from(events);
-        inner.announce(slots, watermark);
-        shelf
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Object>> {
@@ -162,6 +136,17 @@ impl Table {
     /// Ends every subscription.
     pub(crate) fn disconnect(&self) {
         self.inner.write().subscribers.clear();
+    }
+
+    /// Forgets everything, because the cluster is gone.
+    pub(crate) fn clear(&self) {
+        let mut inner = self.inner.write();
+        inner.subscribers.clear();
+        inner.objects.clear();
+        inner.index.clear();
+        inner.ring = VecDeque::new();
+        inner.ring_bytes = 0;
+        inner.floor = Version::MAX;
     }
 
     /// Drops from the ring what is too old, for tables that nobody writes to any more.
@@ -347,28 +332,6 @@ impl Inner {
             ListSlots::Exactly(slots) => **slots == *self.slots,
         };
         if has { Ok(()) } else { Err(ShardError::NotOwner) }
-    }
-
-    /// Adds events of slots that have come, which may be older than others that are here.
-    fn merge(&mut self, events: Vec<Arc<Event>>, floor: Version) {
-        self.floor = self.floor.max(floor);
-        let mut all: Vec<Arc<Event>> = self.ring.drain(..).chain(events).collect();
-        all.retain(|event| event.version > self.floor);
-        all.sort_unstable_by_key(|event| event.version);
-        self.ring_bytes = all.iter().map(|event| cost(event)).sum();
-        self.ring = all.into();
-    }
-
-    /// From now on the table is about these slots.
-    fn announce(&mut self, slots: Arc<SlotSet>, watermark: Version) {
-        self.moves += 1;
-        self.slots = slots.clone();
-        self.subscribers.retain_mut(|subscriber| {
-            subscriber.watermark = watermark.max(subscriber.watermark);
-            let watermark = subscriber.watermark;
-            let delivery = Delivery { events: Vec::new(), watermark, slots: Some(slots.clone()) };
-            subscriber.deliveries.try_send(delivery).is_ok()
-        });
     }
 
     fn remove(&mut self, resource: &Resource, key: &Key) -> Option<Arc<Object>> {

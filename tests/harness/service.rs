@@ -1,0 +1,141 @@
+//! A service of several processes: a store, shards, gateways. Each process can be killed, stopped, paused and started again.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use super::{PATIENCE, Server, binary, lines_of};
+
+/// One process that says on stderr when it serves.
+pub struct Process {
+    arguments: Vec<String>,
+    child: Option<Child>,
+    lines: Mutex<Receiver<String>>,
+    /// `host:port` for other processes.
+    pub address: String,
+    /// Where /readyz is; empty for a store.
+    pub health: String,
+}
+
+impl Process {
+    fn start(arguments: Vec<String>) -> Self {
+        let (child, receiver) = Self::spawn(&arguments);
+        let lines = Mutex::new(receiver);
+        let mut process = Self { arguments, child: Some(child), lines, address: String::new(), health: String::new() };
+        process.read_address();
+        process
+    }
+
+    fn spawn(arguments: &[String]) -> (Child, Receiver<String>) {
+        let mut command = binary();
+        command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let stderr = child.stderr.take().expect("piped above");
+        (child, lines_of(stderr))
+    }
+
+    fn read_address(&mut self) {
+        let line = self.until("serv");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let after = |word: &str| words.iter().position(|have| *have == word).map(|at| words[at + 1]);
+        let address = after("at").expect("it says where it serves");
+        self.address = address.trim_start_matches("grpc://").trim_end_matches(';').to_owned();
+        self.health =
+            words.last().filter(|word| word.starts_with("http://")).map_or_else(String::new, |w| (*w).to_owned());
+    }
+
+    /// The next line of its log that holds `text`.
+    pub fn until(&self, text: &str) -> String {
+        let (deadline, mut seen) = (Instant::now() + PATIENCE, Vec::new());
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.lock().expect("nobody panics with it").recv_timeout(left) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("no line with {text:?} ({error}); seen:\n{}", seen.join("\n")),
+            }
+        }
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let id = self.child.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().expect("kill is installed").success());
+    }
+
+    /// Waits until it has ended.
+    pub fn ended(&mut self) -> ExitStatus {
+        self.child.take().expect("it runs").wait().expect("a child can be waited for")
+    }
+
+    /// Starts it again where it was.
+    pub fn again(&mut self) {
+        let at = self.arguments.iter().position(|argument| argument == "--listen").expect("all have one");
+        self.arguments[at + 1] = self.address.clone();
+        let (child, lines) = Self::spawn(&self.arguments);
+        (self.child, self.lines) = (Some(child), Mutex::new(lines));
+        self.read_address();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// All processes. Gateways end before shards, and the store last.
+pub struct Service {
+    pub gateways: Vec<Server>,
+    pub shards: Vec<Process>,
+    pub store: Process,
+    directory: PathBuf,
+}
+
+impl Service {
+    /// A store, that many shards, and that many gateways with one CA.
+    pub fn start(directory: &Path, shards: usize, gateways: usize) -> Self {
+        let store = Process::start(Self::arguments(directory, "store", "store", &[]));
+        let mut service = Self { gateways: Vec::new(), shards: Vec::new(), store, directory: directory.to_owned() };
+        for ordinal in 0..shards {
+            let shard = service.new_shard(ordinal);
+            service.shards.push(shard);
+        }
+        for number in 0..gateways {
+            let data = directory.join(format!("gateway-{number}"));
+            let shards: Vec<&str> = service.shards.iter().map(|shard| shard.address.as_str()).collect();
+            let (ca, certificates) = (service.internal_ca(), directory.join("certificates"));
+            let arguments = [
+                ("--shards", shards.join(",")),
+                ("--internal-ca-dir", ca.display().to_string()),
+                ("--cert-dir", certificates.display().to_string()),
+            ];
+            let arguments: Vec<&str> = arguments.iter().flat_map(|(flag, value)| [*flag, value]).collect();
+            service.gateways.push(Server::start_part("gateway", &data, &arguments));
+        }
+        service
+    }
+
+    /// Starts one more shard, which is not in `shards` yet.
+    pub fn new_shard(&self, ordinal: usize) -> Process {
+        let (ordinal, store) = (ordinal.to_string(), format!("grpc://{}", self.store.address));
+        let more = ["--store", &store, "--ordinal", &ordinal, "--health-listen", "127.0.0.1:0"];
+        Process::start(Self::arguments(&self.directory, "shard", &format!("shard-{ordinal}"), &more))
+    }
+
+    /// Where the internal CA is.
+    pub fn internal_ca(&self) -> PathBuf {
+        self.directory.join("internal")
+    }
+
+    fn arguments(directory: &Path, part: &str, name: &str, more: &[&str]) -> Vec<String> {
+        let (data, ca) = (directory.join(name), directory.join("internal"));
+        let (data, ca) = (data.display().to_string(), ca.display().to_string());
+        let common = [part, "--listen", "127.0.0.1:0", "--data-dir", &data, "--internal-ca-dir", &ca];
+        common.iter().chain(more).map(|argument| (*argument).to_owned()).collect()
+    }
+}
