@@ -22,7 +22,7 @@ enum Subject {
     /// Make, list and delete logical clusters
     Clusters(clusters::ClustersArgs),
     /// Show which shard owns which slots, and move some of them
-    Slots(slots::SlotsArgs),
+    Slots(Box<slots::SlotsArgs>),
 }
 
 /// How answers are written.
@@ -39,6 +39,6 @@ pub(crate) enum Output {
 pub(crate) async fn run(args: AdminArgs) -> Result<ExitCode, Failure> {
     match args.subject {
         Subject::Clusters(args) => clusters::run(args).await,
-        Subject::Slots(args) => slots::run(args).await,
+        Subject::Slots(args) => slots::run(*args).await,
     }
 }
