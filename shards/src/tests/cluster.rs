@@ -77,7 +77,8 @@ pub(super) struct Wired<const WIRE: bool> {
     pub(super) ambient: Ambient,
     pub(super) topology: Topology,
     pub(super) shards: Vec<Arc<Shard>>,
-    services: Vec<Arc<dyn ShardService>>,
+    /// How those are called that were there from the start.
+    services: Vec<(Arc<Shard>, Arc<dyn ShardService>)>,
     /// Who owns what, as everybody is told.
     maps: watch::Sender<Arc<SlotMap>>,
     stop: CancellationToken,
@@ -119,6 +120,7 @@ impl<const WIRE: bool> Wired<WIRE> {
             wires.extend(services.iter().map(|service| Wire::new(service.clone(), &registry, &ambient)));
             services = wires.iter().map(|wire| wire.remote.clone() as Arc<dyn ShardService>).collect();
         }
+        let services: Vec<_> = shards.iter().cloned().zip(services).collect();
         let (maps, following) = watch::channel(Arc::new(map(1, &shards, &services)));
         let topology = Topology::following(following);
         let stop = CancellationToken::new();
@@ -315,13 +317,13 @@ impl<const WIRE: bool> Wired<WIRE> {
 }
 
 /// Shards that joined later are called as functions.
-fn map(generation: u64, shards: &[Arc<Shard>], services: &[Arc<dyn ShardService>]) -> SlotMap {
-    let member = |(at, shard): (usize, &Arc<Shard>)| Member {
-        ordinal: shard.epoch().ordinal,
-        service: services.get(at).cloned().unwrap_or_else(|| shard.clone()),
-        slots: shard.owned(),
+fn map(generation: u64, shards: &[Arc<Shard>], services: &[(Arc<Shard>, Arc<dyn ShardService>)]) -> SlotMap {
+    let member = |shard: &Arc<Shard>| {
+        let service = services.iter().find(|(of, _)| Arc::ptr_eq(of, shard)).map(|(_, service)| service.clone());
+        let service = service.unwrap_or_else(|| shard.clone());
+        Member { ordinal: shard.epoch().ordinal, service, slots: shard.owned() }
     };
-    SlotMap::new(generation, shards.iter().enumerate().map(member).collect())
+    SlotMap::new(generation, shards.iter().map(member).collect())
 }
 
 pub(super) async fn clock(shard: &Arc<dyn ShardService>) -> Version {
