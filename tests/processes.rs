@@ -46,8 +46,8 @@ fn two_gateways_show_what_three_shards_hold() {
     for name in &names {
         service.gateways[1].kubectl(&["create", "configmap", "second", "-n", name]);
     }
-    for at in 0..12 {
-        let map = service.gateways[0].get(&["configmap", "first", "-n", &names[at]]);
+    for name in &names {
+        let map = service.gateways[0].get(&["configmap", "first", "-n", name]);
         assert_eq!(map["data"]["after"], "death");
     }
     drop(follow);
