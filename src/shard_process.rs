@@ -41,28 +41,27 @@ pub(crate) async fn run(args: ShardArgs) -> Result<ExitCode, Failure> {
 
     // Membership first gives the slots away, while the shard still serves them.
     let leaving = CancellationToken::new();
-    let membership = tokio::spawn({
+    let mut membership = tokio::spawn({
         let (member, leaving) = (member.clone(), leaving.clone());
         async move { member.run(leaving).await }
     });
     let mut health = shard.health();
     let lost =
         async { health.wait_for(|health| *health != Health::Serving).await.map_or(Health::Fenced, |h| h.clone()) };
-    let ended = async {
-        tokio::select! {
-            () = stop.recv() => leaving.cancel(),
-            () = std::future::pending() => {}
-        }
-        std::future::pending::<()>().await;
+    let told_to_stop = async {
+        stop.recv().await;
+        leaving.cancel();
+        std::future::pending().await
     };
     let outcome = tokio::select! {
-        ended = membership => ended?,
+        ended = &mut membership => ended?,
         lost = lost => match lost {
             Health::Broken(reason) => Ended::Broken(reason),
             _ => Ended::Fenced,
         },
-        () = ended => unreachable!("it waits for ever"),
+        ended = told_to_stop => ended,
     };
+    membership.abort();
     // What is pending is flushed, then the connections end, and at last the lease is anybody's.
     let flushed = process.stop_shard().await;
     serving.cancel();

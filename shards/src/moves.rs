@@ -167,7 +167,9 @@ impl Shard {
         *turn = left.clone();
         let release = |(id, table): (u32, &Table)| table.release(left.clone(), self.sequencer.released(TableId(id)));
         let shelves = (0..).zip(self.layout.tables()).map(release).collect();
-        (floor, shelves)
+        // Until its table has said that the slots are gone, a stream still claims them, and what it promised meanwhile must
+        // lie below the floor as well.
+        (floor.max(self.sequencer.clock()), shelves)
     }
 
     /// Reads slots that are to come, while their owner still serves them.
