@@ -5,7 +5,7 @@
 mod harness;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use harness::Server;
@@ -25,8 +25,15 @@ fn seed() -> u64 {
     std::env::var("SHARDPLANE_SEED").map_or(1, |seed| seed.parse().expect("SHARDPLANE_SEED is a number"))
 }
 
+/// One load at a time: leases and outages are measured in real time.
+fn alone() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn kill_9_under_load_leaves_a_correct_history() {
+    let _alone = alone();
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let arguments = ["--nodes", "0", "--shards", "3"];
@@ -56,6 +63,7 @@ fn kill_9_under_load_leaves_a_correct_history() {
 
 #[test]
 fn a_pause_under_load_is_only_a_pause() {
+    let _alone = alone();
     let directory = tempfile::tempdir().unwrap();
     let server = Arc::new(Server::start(&directory.path().join("data"), &["--nodes", "0", "--shards", "3"]));
     let kubeconfig = server.kubeconfig();
@@ -83,6 +91,7 @@ fn fault(at: u64, name: &str, of: &Arc<Mutex<Process>>, act: fn(&mut Process)) -
 
 #[test]
 fn shards_die_pause_and_leave_and_the_history_is_correct() {
+    let _alone = alone();
     let directory = tempfile::tempdir().unwrap();
     let Service { mut gateways, shards, store, .. } = Service::start(directory.path(), 3, 2);
     let shards: Vec<_> = shards.into_iter().map(|shard| Arc::new(Mutex::new(shard))).collect();
