@@ -83,12 +83,14 @@ pub(crate) fn slot_of_floor(key: &[u8]) -> Option<Slot> {
     number(b'v', key).map(Slot)
 }
 
-fn of_number(tag: u8, number: u16) -> Bytes {
+/// A row of the directory: what a tag says of an ordinal or a slot.
+pub(crate) fn of_number(tag: u8, number: u16) -> Bytes {
     let [high, low] = number.to_be_bytes();
     Bytes::copy_from_slice(&[0, tag, high, low])
 }
 
-fn number(tag: u8, key: &[u8]) -> Option<u16> {
+/// The ordinal or slot of an [`of_number`] key with that tag.
+pub(crate) fn number(tag: u8, key: &[u8]) -> Option<u16> {
     match key {
         [0, found, high, low] if *found == tag => Some(u16::from_be_bytes([*high, *low])),
         _ => None,

@@ -14,6 +14,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use crate::keys::{number, of_number};
+
 /// The lease of an ordinal: absent when nobody holds it.
 pub(crate) fn lease(ordinal: u16) -> Bytes {
     of_number(b'h', ordinal)
@@ -42,18 +44,6 @@ pub(crate) fn pin(slot: Slot) -> Bytes {
 /// The slot of a [`pin`] key.
 pub(crate) fn slot_of_pin(key: &[u8]) -> Option<Slot> {
     number(b'p', key).map(Slot)
-}
-
-fn of_number(tag: u8, number: u16) -> Bytes {
-    let [high, low] = number.to_be_bytes();
-    Bytes::copy_from_slice(&[0, tag, high, low])
-}
-
-fn number(tag: u8, key: &[u8]) -> Option<u16> {
-    match key {
-        [0, found, high, low] if *found == tag => Some(u16::from_be_bytes([*high, *low])),
-        _ => None,
-    }
 }
 
 /// Tells one state of the directory from every other. Not ordered: who reads later knows more.
