@@ -151,6 +151,7 @@ pub(crate) async fn list(topology: &Topology, scope: &Scope, options: &ListOptio
     loop {
         let map = topology.current();
         let read = tokio::select! {
+            biased;
             read = attempt(topology, &map, scope, options) => read,
             () = lost(topology, &map) => Err(ShardError::Unreachable("it has been taken for dead".to_owned())),
         };

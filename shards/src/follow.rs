@@ -210,6 +210,7 @@ pub(crate) async fn run(shard: &Shard) {
             }
         }
         tokio::select! {
+            biased;
             _ = topology.newer_than(map.generation) => {}
             _ = growth.changed() => {}
         }

@@ -297,6 +297,7 @@ impl Relay {
         };
         let passed = tokio::time::timeout(VERSION_WAIT, async {
             tokio::select! {
+                biased;
                 () = passed => {}
                 () = show => {}
             }
@@ -330,6 +331,7 @@ impl Relay {
         ticks.tick().await;
         loop {
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => break,
                 _ = ticks.tick() => {}
             }

@@ -70,7 +70,7 @@ pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, 
         Seen::Runs(mut receiver) => {
             let answered = tokio::time::timeout(CONTENTION, receiver.wait_for(Option::is_some)).await;
             let remembered = match answered {
-                Ok(Ok(remembered)) => remembered.clone().expect("waited for it"),
+                Ok(Ok(remembered)) => remembered.expect("waited for it"),
                 _ => return Err(Status::unavailable("the same request was given up elsewhere").into()),
             };
             answer_again(call, remembered)
