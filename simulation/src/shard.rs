@@ -163,7 +163,9 @@ impl Ways {
     /// Keeps the slot map of `mapping` up to date, from whichever shard answers.
     pub(crate) async fn follow(&self, mapping: &Mapping) {
         loop {
-            for at in 0..SHARDS {
+            // Any of them may be the one that knows nothing new.
+            let first = self.net.below(SHARDS as u64) as usize;
+            for at in (0..SHARDS).map(|at| (first + at) % SHARDS) {
                 if let Ok(rosters) = self.rosters(at).await {
                     mapping.follow(rosters).await;
                 }
