@@ -112,11 +112,9 @@ fn arrive<T: Send + 'static>(
     let net = net.clone();
     handle.spawn(async move {
         let done = work.await;
-        net.after(net.delay(), move |net| {
-            match ends.back(net) && ends.forth(net) {
-                true => tell(&answer, Ok(done)),
-                false => lose(net, answer),
-            }
+        net.after(net.delay(), move |net| match ends.back(net) && ends.forth(net) {
+            true => tell(&answer, Ok(done)),
+            false => lose(net, answer),
         });
     });
 }

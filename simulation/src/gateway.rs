@@ -104,8 +104,7 @@ impl Transport for ToGateways {
 async fn answer(net: Arc<Net>, at: usize, place: Place, request: Request<Bytes>) -> Option<Answered> {
     let gateway = place.gateway?;
     let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
-    let user =
-        UserInfo { name: "client".to_owned(), groups: vec!["system:masters".to_owned()], ..UserInfo::default() };
+    let user = UserInfo { name: "client".to_owned(), groups: vec!["system:masters".to_owned()], ..UserInfo::default() };
     let (head, body) = gateway.handle(request.map(Body::from), Some(Arc::new(user))).await.into_parts();
     if !watches || !head.status.is_success() {
         let whole = axum::body::to_bytes(body, usize::MAX).await.ok()?;
@@ -131,9 +130,7 @@ async fn answer(net: Arc<Net>, at: usize, place: Place, request: Request<Bytes>)
 }
 
 /// The pieces of a body, and an error where it breaks off.
-fn pieces_of(
-    pieces: mpsc::Receiver<Option<Bytes>>,
-) -> impl futures_util::Stream<Item = Result<Bytes, TransportError>> {
+fn pieces_of(pieces: mpsc::Receiver<Option<Bytes>>) -> impl futures_util::Stream<Item = Result<Bytes, TransportError>> {
     futures_util::stream::unfold(Some(pieces), |pieces| async move {
         let mut pieces = pieces?;
         match pieces.recv().await {

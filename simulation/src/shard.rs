@@ -74,7 +74,8 @@ impl ShardProcess {
             build: "simulated".into(),
             only_process: false,
         };
-        let registration = register(&store, &self.ambient, &TIMING, &wanted).await.map_err(|error| error.to_string())?;
+        let registration =
+            register(&store, &self.ambient, &TIMING, &wanted).await.map_err(|error| error.to_string())?;
         let mut ambient = self.ambient.clone();
         if net.bug == Bug::LeaseIgnored && at == 1 {
             ambient.clock = Arc::new(Standing(self.clock.clone()));

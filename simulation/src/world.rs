@@ -11,7 +11,7 @@ use api::builtin::{RuntimeConfig, registry};
 use api::resource::Registry;
 use api::slot::{Slot, SlotSet};
 use parking_lot::Mutex;
-use robustness::load::{self, Plan, Ran, Resource, RunError};
+use robustness::load::{self, Fault, Plan, Ran, Resource, RunError};
 use shards::ShardOptions;
 use shards::membership::Pin;
 use tokio_util::sync::CancellationToken;
@@ -180,7 +180,8 @@ impl World {
         }
         if !std::mem::replace(&mut self.planned, true) {
             let steps = plan(&self.net, LOAD.as_micros() as u64);
-            self.agenda = steps.into_iter().enumerate().map(|(number, (at, step))| ((began + at, number), step)).collect();
+            self.agenda =
+                steps.into_iter().enumerate().map(|(number, (at, step))| ((began + at, number), step)).collect();
         }
         let later = self.agenda.split_off(&(now + 1, 0));
         for (_, step) in std::mem::replace(&mut self.agenda, later) {
@@ -348,12 +349,16 @@ impl World {
             while (SHARDS..SHARDS + GATEWAYS).all(|at| net.place(at).gateway.is_none()) {
                 tokio::time::sleep(Duration::from_millis(4)).await;
             }
-            began.store(net.now().max(1), Ordering::Relaxed);
             let connect = |number: usize| {
                 let transport = ToGateways { net: net.clone(), usual: number % GATEWAYS };
                 Arc::new(transport) as Arc<dyn client::Transport>
             };
-            let result = load::run(plan, &ambient, &connect, Vec::new()).await;
+            // The load's own fault says when its writers begin. Before that nothing goes wrong: nothing is tried again there.
+            let at = net.clone();
+            let begin = Fault::new(Duration::ZERO, "all others", async move {
+                began.store(at.now().max(1), Ordering::Relaxed);
+            });
+            let result = load::run(plan, &ambient, &connect, vec![begin]).await;
             *ran.lock() = Some(result);
         });
     }
