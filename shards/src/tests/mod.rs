@@ -3,6 +3,7 @@
 mod audit;
 mod cluster;
 mod faulty;
+mod full;
 mod informers;
 mod lists;
 mod model;
