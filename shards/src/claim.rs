@@ -102,7 +102,9 @@ pub(crate) async fn taken(
                     Write::Put(keys::format(), Bytes::from(keys::FORMAT.to_string())),
                     Write::Put(keys::first(), keys::encode_version(now)),
                 ];
-                match settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes, adds: false }).await {
+                match settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes, adds: false })
+                    .await
+                {
                     Ok(()) => now,
                     Err(StoreError::Fenced { .. }) => continue,
                     Err(error) => return Err(error.into()),

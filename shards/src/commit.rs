@@ -123,7 +123,9 @@ impl Committer {
             Outcome::Full(reason) => {
                 // Reads go on, and what they wait for is no client's write.
                 let stored = match pending.ceiling {
-                    Some(ceiling) => claim::store_ceiling(&self.store, &self.ambient, self.epoch, ceiling).await.is_ok(),
+                    Some(ceiling) => {
+                        claim::store_ceiling(&self.store, &self.ambient, self.epoch, ceiling).await.is_ok()
+                    }
                     None => false,
                 };
                 let reason: Arc<str> = format!("the store is full: {reason}").into();

@@ -312,7 +312,9 @@ fn write(
 }
 
 fn full() -> StoreError {
-    StoreError::Full("its disk has no space left; deletions go on, and writes as soon as there is room again".to_owned())
+    StoreError::Full(
+        "its disk has no space left; deletions go on, and writes as soon as there is room again".to_owned(),
+    )
 }
 
 type Pairs<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;

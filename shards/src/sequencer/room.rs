@@ -7,7 +7,7 @@ use api::status::Reason;
 use api::{Status, Version};
 use tokio::time::Instant;
 
-use super::{Inner, Sequencer, TableId};
+use super::{Inner, Sequencer, TableId, Ticket};
 use crate::service::ShardError;
 
 /// One write is let through that often, to see whether there is room again.
@@ -50,27 +50,28 @@ impl Sequencer {
 
     /// Raises the clock to `version`, and waits until it may be released.
     pub(crate) async fn reach(&self, version: Version) -> Result<(), ShardError> {
-        let Some(ticket) = self.raise(version) else { return Ok(()) };
-        match ticket.wait().await {
-            // The batch failed, and the ceiling was stored without it.
-            Err(ShardError::Status(_)) if self.inner.lock().clock.durable() >= version => Ok(()),
-            other => other,
-        }
+        patiently(|| self.raise(version)).await
     }
 
     /// Waits until no write of the table at or below `version` is pending: it is stored, or was refused.
     pub(crate) async fn quiet(&self, table: TableId, version: Version) -> Result<(), ShardError> {
-        let mut refused = Ok(());
-        for _ in 0..TRIES {
-            let Some(ticket) = self.flush(table, version) else { return Ok(()) };
-            match ticket.wait().await {
-                // One that could not be settled in time is not asked for again.
-                Err(ShardError::Status(status)) if status.reason() == Reason::ServiceUnavailable => {
-                    refused = Err(status.into());
-                }
-                other => return other,
-            }
-        }
-        refused
+        patiently(|| self.flush(table, version)).await
     }
+}
+
+/// Waits for batches until there is none to wait for: one that failed, with all that is pending behind it, failed for reasons
+/// of others.
+async fn patiently(next: impl Fn() -> Option<Ticket>) -> Result<(), ShardError> {
+    let mut refused = Ok(());
+    for _ in 0..TRIES {
+        let Some(ticket) = next() else { return Ok(()) };
+        match ticket.wait().await {
+            // One that could not be settled in time is not asked for again.
+            Err(ShardError::Status(status)) if status.reason() == Reason::ServiceUnavailable => {
+                refused = Err(status.into());
+            }
+            other => return other,
+        }
+    }
+    refused
 }

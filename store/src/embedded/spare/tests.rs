@@ -181,7 +181,8 @@ async fn a_file_keeps_space_and_gives_it_back() {
     let Some(spare) = Spare::open(directory.path()).unwrap() else {
         return eprintln!("skipped: this file system cannot keep space");
     };
-    let kept = || std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(directory.path().join(FILE_NAME)).unwrap()) * 512;
+    let kept =
+        || std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(directory.path().join(FILE_NAME)).unwrap()) * 512;
     assert!(kept() >= spare.whole);
     assert!(spare.give() && kept() < spare.whole && spare.is_more_than_half());
     spare.refill();
