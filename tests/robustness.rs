@@ -52,14 +52,16 @@ fn kill_9_under_load_leaves_a_correct_history() {
         });
         sender.send(again.await.unwrap()).unwrap();
     });
-    let ran = run(vec![Load { plan: plan(), kubeconfigs: vec![kubeconfig], faults: vec![fault] }]);
+    let resources = vec![Resource::ConfigMaps, Resource::Pods, Resource::NodeLeases, Resource::Events];
+    let plan = Plan { resources, ..plan() };
+    let ran = run(vec![Load { plan, kubeconfigs: vec![kubeconfig], faults: vec![fault.crashing()] }]);
     drop(restarted.recv().unwrap());
 
     let report = &ran[0].report;
     // It was a test: there was load before and behind the crash, and the crash was felt.
     assert!(report.acknowledged > 100 && report.events > 500 && report.lists > 20, "{report}");
     assert!(report.unanswered > 0 && report.resumptions > 20, "{report}");
-    assert_eq!((report.acknowledged_lost, report.events_lost, report.events_repeated), (0, 0, 0));
+    assert_eq!((report.acknowledged_lost, report.events_lost, report.events_repeated, report.relists), (0, 0, 0, 0));
     assert!(report.faults[0].outage < Duration::from_secs(5), "{report}");
 }
 
@@ -105,14 +107,16 @@ fn shards_die_pause_and_leave_and_the_history_is_correct() {
             // Longer than its lease: others have its slots by then.
             std::thread::sleep(Duration::from_secs(4));
             shard.again();
-        }),
+        })
+        .crashing(),
         fault(11, "a shard paused for longer than its lease", &shards[1], |shard| {
             shard.signal("-STOP");
             std::thread::sleep(Duration::from_secs(5));
             shard.signal("-CONT");
             // The zombie finds that others have its slots, and begins anew.
             shard.until("serves again");
-        }),
+        })
+        .crashing(),
         fault(20, "a shard leaves in good order", &shards[2], |shard| {
             shard.signal("-TERM");
             assert!(shard.ended().success());
@@ -124,15 +128,15 @@ fn shards_die_pause_and_leave_and_the_history_is_correct() {
             store.again();
         }),
     ];
-    let report = through(&mut gateways, 32, faults);
+    let resources = vec![Resource::ConfigMaps, Resource::NodeLeases, Resource::Events];
+    let report = through(&mut gateways, 32, resources, faults);
     assert_eq!(report.relists, 0, "no watch had to begin again: {report}");
     drop((shards, store));
 }
 
-/// The load through gateways for so many seconds, with faults. Nothing is lost, repeated, or left without an answer.
-fn through(gateways: &mut [Server], seconds: u64, faults: Vec<Fault>) -> Report {
-    // Pods need the controllers' service accounts, and nobody runs controllers here.
-    let resources = vec![Resource::ConfigMaps];
+/// The load through gateways for so many seconds, with faults. (Pods need the controllers' service accounts, and nobody runs
+/// controllers here.) Nothing is lost, repeated, or left without an answer.
+fn through(gateways: &mut [Server], seconds: u64, resources: Vec<Resource>, faults: Vec<Fault>) -> Report {
     let (duration, settle) = (Duration::from_secs(seconds), Duration::from_secs(60));
     let plan = Plan { resources, duration, settle, ..plan() };
     let kubeconfigs: Vec<PathBuf> = gateways.iter().map(Server::kubeconfig).collect();
@@ -164,7 +168,7 @@ fn a_full_disk_refuses_writes_and_goes_on_by_itself() {
     let Some(disk) = Disk::mount(&directory.path().join("store"), 48) else { return };
     let disk = Arc::new(disk);
     let Service { mut gateways, shards, store, .. } = Service::start(directory.path(), 3, 2);
-    let report = through(&mut gateways, 14, vec![filled(3, &disk)]);
+    let report = through(&mut gateways, 14, vec![Resource::ConfigMaps], vec![filled(3, &disk)]);
     // Reads went on: it took five seconds.
     assert!(report.unavailable > 5 && report.faults[0].list_pause < Duration::from_secs(3), "{report}");
     assert_eq!((report.relists, report.errors), (0, 0), "{report}");
@@ -197,7 +201,7 @@ fn cut_networks_heal_and_the_history_is_correct() {
         cut(12, "a shard is cut from the gateways", 7, places[1].clone(), machines.clone()),
         cut(23, "a gateway is cut from everything", 7, machines[0].clone(), everybody),
     ];
-    let report = through(&mut gateways, 34, faults);
+    let report = through(&mut gateways, 34, vec![Resource::ConfigMaps], faults);
     assert!(report.unavailable > 5, "{report}");
     assert_eq!(report.relists, 0, "no watch had to begin again: {report}");
     drop((shards, store));
