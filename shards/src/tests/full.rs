@@ -26,7 +26,7 @@ async fn writes_are_refused_and_all_else_goes_on() {
         // Heartbeats are not acknowledged early when they cannot become durable.
         if round > 0 {
             let lease = json!({"metadata": {"name": "n", "namespace": "kube-node-lease"}, "spec": {}});
-            assert_eq!(cluster.create("leases", &lease).await.unwrap_err().code(), 503);
+            assert_eq!(cluster.create("leases.coordination.k8s.io", &lease).await.unwrap_err().code(), 503);
         }
         // The ceiling of the clock, for one, must be raised for this.
         tokio::time::sleep(Duration::from_millis(170)).await;

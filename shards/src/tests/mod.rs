@@ -3,6 +3,7 @@
 mod audit;
 mod cluster;
 mod faulty;
+mod floors;
 mod full;
 mod informers;
 mod lists;
