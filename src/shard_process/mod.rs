@@ -50,6 +50,10 @@ pub(crate) async fn run(args: ShardArgs) -> Result<ExitCode, Failure> {
     let process = Process::open(&args, &mut metrics, &progress).await?;
     let health = process.serve_health(&args, metrics)?;
     progress.step("joining the shards");
+    tokio::spawn({
+        let (serving, identity) = (process.serving.clone(), process.identity.clone());
+        async move { serving.run_until_cancelled(identity.keep_fresh()).await }
+    });
     let mut life = process.begin().await?;
     let mut word = "serves";
     let outcome = loop {
