@@ -219,7 +219,7 @@ pub(crate) async fn run(shard: &Shard) {
 
 async fn follow(shard: &Shard, topology: &Topology, cluster_at: usize, kind: Kind, ordinal: u16) {
     let mirror = &*shard.followed.mirror(cluster_at, kind);
-    let cluster = shard.layout.cluster(cluster_at);
+    let cluster = &shard.layout.cluster(cluster_at);
     loop {
         let map = topology.current();
         let Some(member) = map.member(ordinal) else {

@@ -5,9 +5,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use api::ambient::Ambient;
-use api::resource::{Registry, ResourceId};
 use api::slot::{SLOTS, Slot, SlotSet};
-use api::{Status, Version};
+use api::{Registry, ResourceId, Status, Version};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use ipnet::Ipv4Net;
@@ -37,6 +36,7 @@ use crate::service::{
 };
 use crate::table::Table;
 use crate::topology::Topology;
+use crate::verbs::Row;
 use crate::{verbs, watch as watching};
 
 /// What can be set about a shard.
@@ -273,7 +273,15 @@ impl Shard {
     /// The table of a resource of a cluster. Gateways answer for it that there is such a cluster.
     pub(crate) fn table_id(&self, cluster: &str, resource: ResourceId) -> Result<TableId, Status> {
         let at = self.layout.ensure(cluster)?;
-        Ok(self.layout.table_id(at, self.registry.get(resource)))
+        self.layout.table_id(at, resource)
+    }
+
+    /// What a request is about, as this shard knows it now.
+    pub(crate) fn row(&self, request: &Request) -> Result<Row, Status> {
+        let table = self.table_id(&request.cluster, request.resource)?;
+        let resource = self.registry.row(&request.cluster, request.resource);
+        let undefined = || Status::unavailable("this shard has not heard yet how that kind is defined");
+        Ok(Row { table, resource: resource.ok_or_else(undefined)? })
     }
 
     pub(crate) fn table(&self, id: TableId) -> &Table {
