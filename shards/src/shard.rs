@@ -187,7 +187,7 @@ impl Shard {
         clock.stored(ceiling);
         let layout = Arc::new(Layout::new(registry.clone(), &options, first, &clusters));
         let lease = Arc::new(Lease::endless(ambient.clock.clone()));
-        let followed = Followed::new(ambient.clock.clone());
+        let followed = Followed::default();
         let recent = Recent::new(ambient.clock.clone());
         let now = clock.now();
         let loaded = contents::load(&layout, &store, slots, now).await?;
@@ -241,7 +241,10 @@ impl Shard {
         let mut tasks = JoinSet::new();
         // Tasks of their own: commits wait for none of them.
         let (this, stop) = (self.handle(), background.clone());
-        tasks.spawn(async move { stop.run_until_cancelled(crate::follow::run(&this)).await });
+        tasks.spawn(async move {
+            crate::follow::run(&this, stop).await;
+            None
+        });
         let (this, stop) = (self.handle(), background.clone());
         tasks.spawn(async move { stop.run_until_cancelled(crate::admission::service::repair(&this)).await });
         let (this, stop) = (self.handle(), background.clone());
