@@ -260,7 +260,7 @@ impl<'a> Trim<'a> {
                 writes.push(Write::Put(key, keys::encode_floors(floors)));
             }
             let id = BatchId(committer.ambient.entropy.next_u128());
-            settle(&committer.store, Batch { id, fences, writes }).await?;
+            settle(&committer.store, Batch { id, fences, writes, adds: false }).await?;
         }
         for (id, to, bytes, is_empty) in done {
             shard.committer.logs.trimmed(id, to, bytes, is_empty);
@@ -284,7 +284,7 @@ pub(crate) async fn drop_cluster(shard: &Shard, cluster: &str) -> Result<(), Sto
             |slot: &Slot| Write::DeleteRange(keys::cluster_start(*slot, cluster), keys::cluster_end(*slot, cluster));
         let writes = some.iter().map(range).collect();
         let id = BatchId(committer.ambient.entropy.next_u128());
-        settle(&committer.store, Batch { id, fences, writes }).await?;
+        settle(&committer.store, Batch { id, fences, writes, adds: false }).await?;
     }
     committer.logs.forget(at as u16);
     shard.layout.tables_of(at).iter().for_each(|(_, table)| table.clear());
