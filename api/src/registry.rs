@@ -216,6 +216,8 @@ mod tests {
             subresources: Vec::new(),
             head: bytes::Bytes::new(),
             convert: None,
+            rules: None,
+            custom: None,
         });
         widgets
     }

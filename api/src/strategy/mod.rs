@@ -8,6 +8,8 @@
 //!
 //! Start reading at [`of`], then one small kind (`lease.rs`), then `deployment.rs` and `pod_spec/`.
 
+use smol_str::SmolStr;
+
 use crate::document::Value;
 use crate::names;
 use crate::status::Causes;
@@ -117,14 +119,14 @@ pub trait Strategy: Send + Sync {
 }
 
 /// Where a kind keeps what autoscaling/v1 Scale shows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ScalePaths {
     /// `spec.replicas`
-    pub replicas: &'static [&'static str],
+    pub replicas: Vec<SmolStr>,
     /// `status.replicas`
-    pub status: &'static [&'static str],
-    /// The label selector: a metav1.LabelSelector or a map of labels.
-    pub selector: &'static [&'static str],
+    pub status: Vec<SmolStr>,
+    /// The label selector: a metav1.LabelSelector, a map of labels, or text; empty for none.
+    pub selector: Vec<SmolStr>,
 }
 
 /// A kind about which the schema says everything.

@@ -147,7 +147,7 @@ fn graceful(call: Call<'_>, document: &mut Value, options: &DeleteOptions) -> Gr
     if document.is_deleting() {
         return shorten(call, document, asked);
     }
-    let Some(grace) = call.resource.strategy.grace(document, asked) else { return Grace::None };
+    let Some(grace) = call.rules().grace(document, asked) else { return Grace::None };
     let until = call.now_micros() + grace.saturating_mul(1_000_000);
     document.set(&["metadata", "deletionTimestamp"], api::time::format_seconds(until));
     document.set(&["metadata", "deletionGracePeriodSeconds"], grace);
@@ -184,7 +184,7 @@ fn set_finalizers(call: Call<'_>, document: &mut Value, options: &DeleteOptions)
     let (orphan, foreground) = match options.propagation {
         _ if !supported => (false, false),
         Some(propagation) => (propagation == Propagation::Orphan, propagation == Propagation::Foreground),
-        None => (has(ORPHAN) || (call.resource.strategy.orphans_by_default() && !has(FOREGROUND)), has(FOREGROUND)),
+        None => (has(ORPHAN) || (call.rules().orphans_by_default() && !has(FOREGROUND)), has(FOREGROUND)),
     };
     if (orphan, foreground) == (has(ORPHAN), has(FOREGROUND)) {
         return;
