@@ -41,6 +41,8 @@ pub fn resource(definition: &Value) -> Option<Resource> {
     let fields = stored.list(&["selectableFields"]).iter();
     let fields = fields.map(|field| SelectableField::custom(field.text(&["jsonPath"]).trim_start_matches('.')));
     let kind = SmolStr::new(names.text(&["kind"]));
+    // Nothing more is made of a kind that goes.
+    let is_terminating = has(definition, "Terminating");
     Some(Resource {
         id_name: definition.name().into(),
         group: group.into(),
@@ -52,21 +54,22 @@ pub fn resource(definition: &Value) -> Option<Resource> {
         spread: Spread::Scope,
         selectable: fields.collect(),
         has_status: stored.get("subresources").is_some_and(|sub| sub.get("status").is_some()),
-        served: versions.iter().map(|version| served(group, &kind, version)).collect(),
+        served: versions.iter().map(|version| served(group, &kind, version, is_terminating)).collect(),
         kind,
         ..Resource::undefined(ResourceId(0), definition.name())
     })
 }
 
-fn served(group: &str, kind: &SmolStr, version: &Value) -> Served {
+fn served(group: &str, kind: &SmolStr, version: &Value, is_terminating: bool) -> Served {
     let name = version.text(&["name"]);
     let custom = Arc::new(custom(group, kind, version));
     let is_served = version.get("served") == Some(&Value::Bool(true));
+    let may = |verb: &&str| *verb != "create" || !is_terminating;
     Served {
         group: group.into(),
         version: name.into(),
         type_id: *DOCUMENT,
-        verbs: if is_served { VERBS.to_vec() } else { Vec::new() },
+        verbs: if is_served { VERBS.into_iter().filter(may).collect() } else { Vec::new() },
         subresources: subresources(group, kind, name, version),
         head: Bytes::from(format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{group}/{name}\",")),
         convert: None,

@@ -62,6 +62,10 @@ impl Strategy for Custom {
         defaults::default(object, &self.schema);
     }
 
+    fn qualifies_finalizers(&self) -> bool {
+        false
+    }
+
     fn scale(&self) -> Option<ScalePaths> {
         self.scale.clone()
     }

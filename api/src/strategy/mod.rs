@@ -20,6 +20,7 @@ mod config_map;
 mod controller_revision;
 mod cron_job;
 mod csi;
+mod custom_resource_definition;
 mod daemon_set;
 mod deployment;
 mod endpoint_slice;
@@ -112,6 +113,11 @@ pub trait Strategy: Send + Sync {
         false
     }
 
+    /// Whether finalizers need a domain of their own.
+    fn qualifies_finalizers(&self) -> bool {
+        true
+    }
+
     /// Paths of spec.replicas, status.replicas and the selector for the `scale` subresource.
     fn scale(&self) -> Option<ScalePaths> {
         None
@@ -163,6 +169,7 @@ pub fn of(group: &str, kind: &str) -> &'static dyn Strategy {
         ("discovery.k8s.io", "EndpointSlice") => &endpoint_slice::EndpointSlice,
         ("policy", "PodDisruptionBudget") => &pod_disruption_budget::PodDisruptionBudget,
         ("admissionregistration.k8s.io", _) => of_admission(kind),
+        ("apiextensions.k8s.io", _) => &custom_resource_definition::CustomResourceDefinition,
         ("coordination.k8s.io", "Lease") => &lease::Lease,
         ("coordination.k8s.io", "LeaseCandidate") => &lease_candidate::LeaseCandidate,
         ("flowcontrol.apiserver.k8s.io", "FlowSchema") => &flow_control::FlowSchema,

@@ -7,6 +7,7 @@ use api::{Causes, Object, Status, Value};
 
 use super::{Call, Decision, Removal, View, object_answer, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
+use crate::definitions;
 use crate::service::{Answer, DeleteOptions, Propagation, ShardError};
 
 /// The garbage collector's finalizers.
@@ -75,6 +76,12 @@ pub(crate) fn decide(call: Call<'_>, view: &mut View<'_>, options: &DeleteOption
         && let Some(decision) = delete_namespace(call, &object, &old, options)
     {
         return Ok(decision);
+    }
+    if call.is(definitions::ID_NAME) && !old.is_deleting() {
+        let mut document = old.clone();
+        definitions::mark(&mut document, &call.now());
+        set_finalizers(call, &mut document, options);
+        return Ok(put(call, document, &old, &object));
     }
     let mut document = old.clone();
     let grace = graceful(call, &mut document, options);

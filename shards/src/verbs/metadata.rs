@@ -98,6 +98,9 @@ impl Call<'_> {
     pub(crate) fn check_metadata(&self, document: &Value, causes: &mut Causes) {
         let rule = |name: &str| self.rules().validate_name(name);
         names::validate_metadata(document, self.resource.namespaced, rule, causes);
+        if self.rules().qualifies_finalizers() {
+            names::validate_kube_finalizers(document, causes);
+        }
     }
 
     /// 422 with a cause per field, if there is any.
