@@ -46,12 +46,13 @@ impl<T> Sender<T> {
         Receiver { shared: self.0.clone(), seen: self.0.state.read().1 }
     }
 
-    /// Another value.
-    pub fn send_replace(&self, value: T) {
+    /// Another value; answers the former one.
+    pub fn send_replace(&self, mut value: T) -> T {
         self.send_if_modified(|old| {
-            *old = value;
+            std::mem::swap(old, &mut value);
             true
         });
+        value
     }
 
     /// Changes it, and tells everybody if `modify` says that it did. Answers what that said.

@@ -9,6 +9,7 @@
 
 pub mod bootstrap;
 pub mod commit;
+pub mod definitions;
 pub mod latest;
 pub mod membership;
 pub mod merge;

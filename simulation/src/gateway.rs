@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::gateway::{Gateway, GatewayConfig, Limits, RelayLimits};
+use api::Registry;
 use api::ambient::Ambient;
-use api::resource::Registry;
 use axum::body::Body;
 use bytes::Bytes;
 use client::{BodyStream, Transport, TransportError};

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::Version;
 use api::ambient::Ambient;
-use api::resource::{Registry, ResourceId};
+use api::resource::ResourceId;
 use api::slot::SlotSet;
+use api::{Registry, Version};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -20,7 +20,7 @@ use shards::service::{
 };
 use shards::{Health, Shard, ShardConfig, ShardMetrics, ShardOptions};
 use store::SharedStore;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::Bug;
@@ -157,7 +157,10 @@ pub(crate) struct Ways {
 
 impl Ways {
     pub(crate) fn new(net: &Arc<Net>, from: usize, local: Option<(u16, Arc<Shard>)>) -> Arc<Self> {
-        let remote = |to| Arc::new(RemoteShard { net: net.clone(), from, to, events: Arc::default() });
+        let remote = |to| {
+            let (events, abandoned) = (Arc::default(), Notify::new());
+            Arc::new(RemoteShard { net: net.clone(), from, to, events, abandoned })
+        };
         Arc::new(Self { net: net.clone(), from, local, remote: (0..SHARDS).map(remote).collect() })
     }
 
@@ -265,6 +268,7 @@ struct RemoteShard {
     to: usize,
     /// Events that were told, for the planted bug.
     events: Arc<Mutex<u64>>,
+    abandoned: Notify,
 }
 
 fn nobody<T: Send + 'static>() -> BoxFuture<'static, Result<T, ShardError>> {
@@ -277,7 +281,13 @@ impl RemoteShard {
         ask: impl FnOnce(Arc<Shard>) -> BoxFuture<'static, Result<T, ShardError>> + Send + 'static,
     ) -> Result<T, ShardError> {
         let work = move |place: Place| place.shard.map_or_else(nobody, ask);
-        match call(&self.net, self.from, self.to, work).await {
+        let abandoned = self.abandoned.notified();
+        let answer = tokio::select! {
+            biased;
+            answer = call(&self.net, self.from, self.to, work) => answer,
+            () = abandoned => Err(Failed::Lost),
+        };
+        match answer {
             Ok(answer) => answer,
             Err(Failed::Unsent) => Err(ShardError::Unreachable("there is no connection".to_owned())),
             Err(Failed::Lost) => Err(ShardError::Lost("the connection broke".to_owned())),
@@ -295,6 +305,10 @@ impl ShardService for RemoteShard {
 
     fn clock(&self) -> BoxFuture<'_, Result<Version, ShardError>> {
         self.ask(move |shard| async move { shard.clock().await }.boxed()).boxed()
+    }
+
+    fn abandon(&self) {
+        self.abandoned.notify_waiters();
     }
 
     fn list(&self, request: ListRequest) -> BoxFuture<'_, Result<ListPage, ShardError>> {

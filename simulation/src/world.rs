@@ -3,12 +3,11 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Once};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use api::ambient::Ambient;
 use api::builtin::{RuntimeConfig, registry};
-use api::resource::Registry;
 use api::slot::{Slot, SlotSet};
 use parking_lot::Mutex;
 use robustness::load::{self, Fault, Plan, Ran, Resource, RunError};
@@ -31,9 +30,6 @@ const SLOTS: u16 = 24;
 const LOAD: Duration = Duration::from_millis(2500);
 /// A world that has not come to its end by then never will.
 const END: u64 = 60_000_000;
-
-/// The kinds, which all worlds share.
-static KINDS: LazyLock<Arc<Registry>> = LazyLock::new(|| Arc::new(registry(&RuntimeConfig::default())));
 
 thread_local! {
     static PANICS: Cell<u64> = const { Cell::new(0) };
@@ -305,7 +301,8 @@ impl World {
         // No two starts of any processes draw the same numbers.
         let seed = xxh3_64(format!("{} {at} {start}", self.seed).as_bytes());
         let ambient = Ambient { clock: machine.clock.clone(), entropy: Arc::new(Seeded::new(seed)) };
-        let (exit, net, registry) = (machine.exit.clone(), self.net.clone(), KINDS.clone());
+        let (exit, net, registry) =
+            (machine.exit.clone(), self.net.clone(), Arc::new(registry(&RuntimeConfig::default())));
         if at < SHARDS {
             let shard = ShardProcess {
                 net,
