@@ -1,5 +1,6 @@
 //! What happens to the world, and when: chosen by the seed before it begins to happen.
 
+use crate::Bug;
 use crate::net::{GATEWAYS, Net, SHARDS, STORE, TICK, Weather};
 use crate::process::{Blow, Fate};
 use crate::shard::TIMING;
@@ -43,6 +44,12 @@ pub(crate) fn plan(net: &Net, within: u64) -> Vec<(u64, Step)> {
     for _ in 0..3 + net.below(7) {
         let at = net.below(within);
         one(net, at, &mut steps);
+    }
+    if net.bug == Bug::LeaseIgnored {
+        // Whoever cannot reach the store does not hear that others have its slots.
+        let (at, links) = (net.below(within / 2), vec![(1, STORE), (STORE, 1)]);
+        steps.push((at, Step::Cut(links.clone(), true)));
+        steps.push((at + 4 * TIMING.ttl.as_micros() as u64, Step::Cut(links, false)));
     }
     steps
 }

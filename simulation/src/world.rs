@@ -326,7 +326,7 @@ impl World {
     fn start_clients(&mut self) {
         let plan = Plan {
             writers: 4,
-            listers: 1,
+            listers: 2,
             watchers: 6,
             namespaces: 3,
             objects: 3,
