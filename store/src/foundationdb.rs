@@ -124,6 +124,8 @@ struct Cluster {
     cluster_file: String,
     /// The newest that was seen: a guess, which each batch verifies.
     generation: AtomicU64,
+    /// See [`FoundationDb::unknown_results`].
+    unknown_results: AtomicU64,
 }
 
 /// What ends an attempt: the first kind may be worth another.
@@ -163,6 +165,7 @@ impl FoundationDb {
             deadline: options.deadline,
             cluster_file: path.clone(),
             generation: AtomicU64::new(0),
+            unknown_results: AtomicU64::new(0),
         };
         let header = cluster.within(options.deadline, cluster.header_or_new()).await;
         network::stop_before_exit().map_err(ConnectError::Library)?;
@@ -177,6 +180,11 @@ impl FoundationDb {
         let cluster = Arc::new(cluster);
         let forgetting = tokio::spawn(generations::forget_in_time(Arc::downgrade(&cluster), header.generation));
         Ok(Self { cluster, forgetting: forgetting.abort_handle() })
+    }
+
+    /// How often FoundationDB could not say what became of a commit, so that the next attempt looked for the batch's id.
+    pub fn unknown_results(&self) -> u64 {
+        self.cluster.unknown_results.load(Ordering::Relaxed)
     }
 }
 

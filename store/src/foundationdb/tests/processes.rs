@@ -97,7 +97,7 @@ async fn counts_through_kills(mut cluster: Cluster, kills: usize) {
         done += 1;
     }
     let counted = counting.await.unwrap();
-    println!("{done} kills, {counted:?}");
+    println!("{done} kills, {counted:?}, {} commits of unknown result were settled", store.unknown_results());
     assert!(done > 0, "it was over before a process was killed");
     store.ping().await.unwrap();
 }
