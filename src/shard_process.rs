@@ -5,9 +5,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::routing::get;
 use prometheus_client::registry::Registry as MetricsRegistry;
 use shards::membership::{self, Ended, Member};
 use shards::membership::{MapSource, Mapping};
@@ -25,6 +22,7 @@ use crate::api_server::{CLUSTER, Plan, options};
 use crate::cli::ShardArgs;
 use crate::data_dir::DataDir;
 use crate::progress::Progress;
+use crate::shard_health::ShardHealth;
 use crate::{Failure, ambient, parts, storage};
 
 /// Between two tries to follow the directory.
@@ -34,10 +32,17 @@ pub(crate) async fn run(args: ShardArgs) -> Result<ExitCode, Failure> {
     let mut stop = parts::stop_signal()?;
     let mut metrics = MetricsRegistry::default();
     let progress = Progress::start();
-    let process = Process::start(&args, &mut metrics, &progress).await?;
-    let health = process.serve_health(&args, metrics)?;
+    let serving = CancellationToken::new();
+    let health = ShardHealth::serve(args.health_listen, serving.clone())?;
+    tracing::info!("http://{}/readyz tells how the start goes", health.address);
+    let process = tokio::select! {
+        process = Process::start(&args, &mut metrics, &progress, &health, serving) => process?,
+        // The store may be out of reach for hours.
+        () = stop.recv() => return Ok(ExitCode::SUCCESS),
+    };
     let Process { shard, member, serving, address, .. } = &process;
-    progress.line(format!("shard {} serves at {address}; http://{}/readyz", member.ordinal(), health));
+    health.running(member.clone(), metrics, &args.store.url());
+    progress.line(format!("shard {} serves at {address}; http://{}/readyz", member.ordinal(), health.address));
 
     // Membership first gives the slots away, while the shard still serves them.
     let leaving = CancellationToken::new();
@@ -109,7 +114,13 @@ struct Process {
 }
 
 impl Process {
-    async fn start(args: &ShardArgs, metrics: &mut MetricsRegistry, progress: &Progress) -> Result<Self, Failure> {
+    async fn start(
+        args: &ShardArgs,
+        metrics: &mut MetricsRegistry,
+        progress: &Progress,
+        health: &ShardHealth,
+        serving: CancellationToken,
+    ) -> Result<Self, Failure> {
         let ambient = ambient::machine();
         let registry = Plan::check(&args.store)?.registry;
         DataDir::prepare(&args.store.data_dir)?;
@@ -120,7 +131,9 @@ impl Process {
         let address = listener.local_addr()?;
         let url = args.store.url();
         progress.step("opening the store");
-        let store = storage::open(&url, Some(&identity), &ambient).await?;
+        let waiting = |why| health.waiting(format!("the shard waits for its store: {why}"));
+        let store = storage::open_patiently(&url, Some(&identity), &ambient, waiting).await?;
+        health.waiting("the shard is joining the others".to_owned());
         progress.step("joining the shards");
         let timing = membership::Timing::default();
         let wanted = membership::Identity {
@@ -145,7 +158,7 @@ impl Process {
         let service: Arc<dyn ShardService> = shard.clone();
         let ways = Ways::new(calling.clone(), Some((registration.ordinal, service.clone())));
         let member = Member::of(&shard, registration, store, timing, ways.clone());
-        let (stop, serving) = (CancellationToken::new(), CancellationToken::new());
+        let stop = CancellationToken::new();
         let mapping = Mapping::new(ways);
         shard.connect(mapping.topology());
         tokio::spawn(follow_own(member.clone(), mapping, stop.clone()));
@@ -159,34 +172,6 @@ impl Process {
         });
         let running = parking_lot::Mutex::new(Some(running));
         Ok(Self { shard, member, address, stop, running, serving, served: tokio::spawn(served) })
-    }
-
-    /// Serves /readyz, /livez and /metrics without TLS; answers where.
-    fn serve_health(&self, args: &ShardArgs, metrics: MetricsRegistry) -> Result<SocketAddr, Failure> {
-        let listener = gateway::tls::listen(args.health_listen)
-            .map_err(|error| format!("--health-listen {}: {error}", args.health_listen))?;
-        let address = listener.local_addr()?;
-        let (member, metrics) = (self.member.clone(), Arc::new(metrics));
-        let ready = move || {
-            let answer = match member.unready() {
-                None => (StatusCode::OK, "ok".to_owned()),
-                Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
-            };
-            std::future::ready(answer)
-        };
-        let routes = Router::new()
-            .route("/readyz", get(ready))
-            .route("/livez", get(|| std::future::ready("ok")))
-            .route("/metrics", get(move || std::future::ready(parts::exposition(&metrics))));
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let serving = self.serving.clone();
-        tokio::spawn(async move {
-            let serve = axum::serve(listener, routes).with_graceful_shutdown(serving.cancelled_owned());
-            if let Err(error) = serve.await {
-                tracing::error!(%error, "health is not served any more");
-            }
-        });
-        Ok(address)
     }
 
     /// Flushes what is pending; answers whether that is done.

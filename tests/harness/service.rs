@@ -21,11 +21,16 @@ pub struct Process {
 
 impl Process {
     fn start(arguments: Vec<String>) -> Self {
-        let (child, receiver) = Self::spawn(&arguments);
-        let lines = Mutex::new(receiver);
-        let mut process = Self { arguments, child: Some(child), lines, address: String::new(), health: String::new() };
+        let mut process = Self::begin(arguments);
         process.read_address();
         process
+    }
+
+    /// One that may not serve for long, or never will.
+    pub fn begin(arguments: Vec<String>) -> Self {
+        let (child, receiver) = Self::spawn(&arguments);
+        let lines = Mutex::new(receiver);
+        Self { arguments, child: Some(child), lines, address: String::new(), health: String::new() }
     }
 
     fn spawn(arguments: &[String]) -> (Child, Receiver<String>) {
@@ -44,6 +49,14 @@ impl Process {
         self.address = address.trim_start_matches("grpc://").trim_end_matches(';').to_owned();
         self.health =
             words.last().filter(|word| word.starts_with("http://")).map_or_else(String::new, |w| (*w).to_owned());
+    }
+
+    /// What its /readyz answers: the status, and why.
+    pub fn readyz(url: &str) -> (u16, String) {
+        let said = Command::new("curl").args(["--silent", "--max-time", "10", "-w", "\n%{http_code}", url]).output();
+        let said = String::from_utf8(said.expect("curl is installed").stdout).expect("UTF-8");
+        let (why, code) = said.rsplit_once('\n').expect("curl writes the code behind it");
+        (code.parse().expect("a number"), why.to_owned())
     }
 
     /// The next line of its log that holds `text`.
@@ -92,7 +105,10 @@ impl Drop for Process {
 pub struct Service {
     pub gateways: Vec<Server>,
     pub shards: Vec<Process>,
-    pub store: Process,
+    /// None where something else is under the shards than `shardplane store`.
+    pub store: Option<Process>,
+    /// What shards are told: `--store`.
+    pub store_url: String,
     directory: PathBuf,
 }
 
@@ -100,15 +116,22 @@ impl Service {
     /// A store, that many shards, and that many gateways with one CA.
     pub fn start(directory: &Path, shards: usize, gateways: usize) -> Self {
         let store = Process::start(Self::arguments(directory, "store", "store", &[]));
-        let mut service = Self { gateways: Vec::new(), shards: Vec::new(), store, directory: directory.to_owned() };
+        let url = format!("grpc://{}", store.address);
+        Self { store: Some(store), ..Self::over(directory, url, shards, gateways) }
+    }
+
+    /// The same over a store that is there.
+    pub fn over(directory: &Path, store_url: String, shards: usize, gateways: usize) -> Self {
+        let (store, directory) = (None, directory.to_owned());
+        let mut service = Self { gateways: Vec::new(), shards: Vec::new(), store, store_url, directory };
         for ordinal in 0..shards {
             let shard = service.new_shard(ordinal);
             service.shards.push(shard);
         }
         for number in 0..gateways {
-            let data = directory.join(format!("gateway-{number}"));
+            let data = service.directory.join(format!("gateway-{number}"));
             let shards: Vec<&str> = service.shards.iter().map(|shard| shard.address.as_str()).collect();
-            let (ca, certificates) = (service.internal_ca(), directory.join("certificates"));
+            let (ca, certificates) = (service.internal_ca(), service.directory.join("certificates"));
             let arguments = [
                 ("--shards", shards.join(",")),
                 ("--internal-ca-dir", ca.display().to_string()),
@@ -122,8 +145,8 @@ impl Service {
 
     /// Starts one more shard, which is not in `shards` yet.
     pub fn new_shard(&self, ordinal: usize) -> Process {
-        let (ordinal, store) = (ordinal.to_string(), format!("grpc://{}", self.store.address));
-        let more = ["--store", &store, "--ordinal", &ordinal, "--health-listen", "127.0.0.1:0"];
+        let ordinal = ordinal.to_string();
+        let more = ["--store", &self.store_url, "--ordinal", &ordinal, "--health-listen", "127.0.0.1:0"];
         Process::start(Self::arguments(&self.directory, "shard", &format!("shard-{ordinal}"), &more))
     }
 
