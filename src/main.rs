@@ -10,7 +10,6 @@ mod in_process;
 mod logging;
 mod parts;
 mod progress;
-mod shard_health;
 mod shard_process;
 mod status_line;
 mod storage;

@@ -22,7 +22,7 @@ const NEWER: &str = r"writemode on; set shardplane\x00 \x7f\xff\x00\x00\x00\x00\
 fn prepared(test: &str, directory: &Path, count: usize) -> Option<Servers> {
     let programs = Programs::find();
     if programs.is_none() {
-        println!("{test}: skipped, FDBSERVER and FDBCLI are not set");
+        eprintln!("{test}: skipped, FDBSERVER and FDBCLI are not set");
     }
     Some(Servers::prepare(programs?, directory, count).unwrap())
 }
@@ -36,7 +36,7 @@ fn shard(directory: &Path, servers: &Servers) -> (Process, String) {
     let (data, url) = (directory.join("shard").display().to_string(), url(servers));
     let arguments = ["shard", "--store", &url, "--data-dir", &data, "--listen", "127.0.0.1:0"];
     let health = ["--health-listen", "127.0.0.1:0"];
-    let shard = Process::begin(arguments.iter().chain(&health).map(|argument| (*argument).to_owned()).collect());
+    let shard = Process::begin(None, arguments.iter().chain(&health).map(|argument| (*argument).to_owned()).collect());
     let line = shard.until("/readyz");
     let readyz = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
     (shard, readyz)
@@ -103,7 +103,7 @@ fn shards_and_servers_die_and_the_history_is_correct() {
     let directory = tempfile::tempdir().unwrap();
     let Some(mut servers) = prepared("robustness", directory.path(), 3) else { return };
     servers.configure("double").unwrap();
-    let Service { mut gateways, shards, .. } = Service::over(directory.path(), url(&servers), 3, 2);
+    let Service { mut gateways, shards, .. } = Service::over(None, directory.path(), url(&servers), 3, 2);
     let shards: Vec<_> = shards.into_iter().map(|shard| Arc::new(Mutex::new(shard))).collect();
     let servers = Arc::new(Mutex::new(servers));
     let mut faults = shard_faults(&shards);

@@ -1,7 +1,7 @@
 //! What a shard's /readyz, /livez and /metrics answer, from its first moment on.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -15,67 +15,71 @@ use tokio_util::sync::CancellationToken;
 use crate::{Failure, parts};
 
 /// Served without TLS: it holds no secrets, and probes have no certificates.
-pub(crate) struct ShardHealth {
-    pub(crate) address: SocketAddr,
+pub(super) struct ShardHealth {
+    pub(super) address: SocketAddr,
     stage: Arc<Mutex<Stage>>,
+    metrics: Arc<OnceLock<MetricsRegistry>>,
 }
 
 #[derive(Clone)]
 enum Stage {
     /// What is being done, or waited for.
     Starting(String),
-    /// With the name of its store.
-    Running(Arc<Member>, Arc<MetricsRegistry>, Arc<str>),
+    /// A member, with the name of its store.
+    Running(Arc<Member>, Arc<str>),
 }
 
 type Answer = (StatusCode, String);
 
 impl ShardHealth {
     /// Serves until `stop`.
-    pub(crate) fn serve(listen: SocketAddr, stop: CancellationToken) -> Result<Self, Failure> {
+    pub(super) fn serve(listen: SocketAddr, stop: CancellationToken) -> Result<Self, Failure> {
         let listener = gateway::tls::listen(listen).map_err(|error| format!("--health-listen {listen}: {error}"))?;
         let address = listener.local_addr()?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let stage = Arc::new(Mutex::new(Stage::Starting("the shard is starting".to_owned())));
-        let answering = |answer: fn(Stage) -> Answer| {
-            let stage = stage.clone();
-            get(move || std::future::ready(answer(stage.lock().clone())))
-        };
+        let metrics = Arc::new(OnceLock::new());
+        let (readyz, counted) = (stage.clone(), metrics.clone());
         let routes = Router::new()
-            .route("/readyz", answering(ready))
+            .route("/readyz", get(move || std::future::ready(ready(readyz.lock().clone()))))
             .route("/livez", get(|| std::future::ready("ok")))
-            .route("/metrics", answering(metrics));
+            .route("/metrics", get(move || std::future::ready(exposition(&counted))));
         tokio::spawn(async move {
             let serve = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
             if let Err(error) = serve.await {
                 tracing::error!(%error, "health is not served any more");
             }
         });
-        Ok(Self { address, stage })
+        Ok(Self { address, stage, metrics })
     }
 
     /// What it waits for before it can serve.
-    pub(crate) fn waiting(&self, why: String) {
+    pub(super) fn waiting(&self, why: String) {
         *self.stage.lock() = Stage::Starting(why);
     }
 
     /// From now on the member knows.
-    pub(crate) fn running(&self, member: Arc<Member>, metrics: MetricsRegistry, store: &StoreUrl) {
-        *self.stage.lock() = Stage::Running(member, Arc::new(metrics), store.to_string().into());
+    pub(super) fn running(&self, member: Arc<Member>, store: &StoreUrl) {
+        *self.stage.lock() = Stage::Running(member, store.to_string().into());
+    }
+
+    /// Everything that counts is in there by now.
+    pub(super) fn expose(&self, metrics: MetricsRegistry) {
+        let _ = self.metrics.set(metrics);
     }
 }
 
 fn ready(stage: Stage) -> Answer {
     let unready = match stage {
         Stage::Starting(why) => Some(why),
-        Stage::Running(member, _, store) => member.unready().map(|why| format!("{why} (--store {store})")),
+        Stage::Running(member, store) => member.unready().map(|why| format!("{why} (--store {store})")),
     };
     unready.map_or((StatusCode::OK, "ok".to_owned()), |why| (StatusCode::SERVICE_UNAVAILABLE, why))
 }
 
-fn metrics(stage: Stage) -> Answer {
-    match stage {
-        Stage::Starting(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
-        Stage::Running(_, metrics, _) => parts::exposition(&metrics),
+fn exposition(metrics: &OnceLock<MetricsRegistry>) -> Answer {
+    match metrics.get() {
+        Some(metrics) => parts::exposition(metrics),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "the shard is starting".to_owned()),
     }
 }
