@@ -13,7 +13,8 @@ pub use runtime_config::RuntimeConfig;
 
 use bytes::Bytes;
 
-use crate::resource::{Registry, Resource, ResourceId, Rules, Served};
+use crate::registry::Registry;
+use crate::resource::{Resource, ResourceId, Rules, Served};
 use crate::schema::Schema;
 pub(crate) use rows::type_name;
 use rows::{Row, VersionRow};

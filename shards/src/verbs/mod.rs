@@ -42,6 +42,12 @@ use metadata::must_be_removed;
 /// How long a write is derived again while others keep changing the same object.
 const CONTENTION: Duration = Duration::from_secs(15);
 
+/// The kind that a request is about, as its shard knows it at that moment.
+pub(crate) struct Row {
+    pub(crate) table: TableId,
+    pub(crate) resource: Arc<Resource>,
+}
+
 /// One request and what it is about.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
@@ -55,7 +61,8 @@ pub(crate) struct Call<'a> {
 
 /// A request that may write. See [`crate::service::ShardService::execute`].
 pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, ShardError> {
-    let call = Call::new(shard, request)?;
+    let row = shard.row(request)?;
+    let call = Call::new(shard, request, &row)?;
     // Taken before anything is looked up: what a slot's log says about ids is known by then.
     let hold = shard.sequencer.hold(call.slot)?;
     if request.id == 0 {
@@ -249,12 +256,11 @@ impl Pending {
 }
 
 impl<'a> Call<'a> {
-    pub(crate) fn new(shard: &'a Shard, request: &'a Request) -> Result<Self, Status> {
-        let table = shard.table_id(&request.cluster, request.resource)?;
-        let resource = &shard.table(table).resource;
+    pub(crate) fn new(shard: &'a Shard, request: &'a Request, row: &'a Row) -> Result<Self, Status> {
+        let Row { table, resource } = row;
         let served = resource.served.get(request.served).ok_or_else(Status::unknown_path)?;
         let slot = resource.slot(&request.cluster, &request.namespace, &request.name);
-        Ok(Self { shard, request, resource, served, table, slot })
+        Ok(Self { shard, request, resource, served, table: *table, slot })
     }
 
     pub(crate) fn key(&self) -> Key {

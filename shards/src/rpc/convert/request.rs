@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use api::resource::{Registry, Served};
+use api::Registry;
+use api::resource::Served;
 use api::slot::Slot;
 use smol_str::SmolStr;
 use wire::proto::shard as proto;
 
-use super::{Misread, read_version, required, version};
+use super::{Misread, read_version, required, resource_id, version};
 use crate::service::{
     DeleteOptions, FieldValidation, Format, PatchType, Propagation, Request, UserInfo, Verb, WriteOptions,
 };
@@ -50,13 +51,14 @@ impl Context {
 
 /// A request in two parts. The number of its context is for the exchange to fill in.
 pub(in crate::rpc) fn execute(registry: &Registry, request: Request) -> (Context, proto::Execute) {
-    let resource = registry.get(request.resource);
-    let served = &resource.served[request.served];
+    let row = registry.row(&request.cluster, request.resource);
+    // A custom kind may have gone meanwhile; its owner knows.
+    let served = row.as_ref().and_then(|resource| resource.served.get(request.served));
     let context = Context {
         cluster: request.cluster,
-        resource: resource.id_name.clone(),
-        group: served.group.clone(),
-        version: served.version.clone(),
+        resource: registry.id_name(request.resource),
+        group: served.map(|served| served.group.clone()).unwrap_or_default(),
+        version: served.map(|served| served.version.clone()).unwrap_or_default(),
         subresource: request.subresource,
         user: request.user,
     };
@@ -76,15 +78,15 @@ pub(in crate::rpc) fn read_execute(
     context: &Context,
     said: proto::Execute,
 ) -> Result<Request, Misread> {
-    let none = |what: &str| Misread(format!("there are no {} {what} here", context.resource));
-    let resource = registry.named(&context.resource).ok_or_else(|| none("at all"))?;
-    let is_meant = |served: &Served| served.group == context.group && served.version == context.version;
-    let served = resource.served.iter().position(is_meant);
-    let served = served.ok_or_else(|| none(&format!("in {}/{}", context.group, context.version)))?;
+    let resource = resource_id(registry, &context.resource)?;
+    let row = registry.row(&context.cluster, resource);
+    let is_asked = |served: &Served| served.group == context.group && served.version == context.version;
+    // Behind the last one where the peer knows another definition of a custom kind: the verb answers that.
+    let served = row.map_or(0, |row| row.served.iter().position(is_asked).unwrap_or(row.served.len()));
     Ok(Request {
         id: u128::from(said.request_high) << 64 | u128::from(said.request_low),
         cluster: context.cluster.clone(),
-        resource: resource.id,
+        resource,
         served,
         subresource: context.subresource.clone(),
         namespace: said.namespace.into(),
