@@ -30,6 +30,8 @@ impl<I: AsyncWrite + Unpin> Shared<I> {
                 written => self.held.advance(written),
             }
         }
+        // Connections are many, and most of them idle.
+        self.held = BytesMut::new();
         Poll::Ready(Ok(()))
     }
 }

@@ -266,3 +266,40 @@ impl Stream for Sending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use api::builtin::{RuntimeConfig, registry};
+
+    use super::*;
+    use crate::rpc::convert::execute;
+    use crate::service::{Request, UserInfo, Verb};
+
+    #[test]
+    fn a_context_is_told_once_and_again_when_there_were_too_many() {
+        let registry = registry(&RuntimeConfig::default());
+        let context = |user: usize| {
+            let request = Request {
+                id: 1,
+                cluster: "default".into(),
+                resource: registry.named("pods").unwrap().id,
+                served: 0,
+                subresource: "".into(),
+                namespace: "default".into(),
+                name: "a".into(),
+                user: Arc::new(UserInfo { name: user.to_string(), ..UserInfo::default() }),
+                verb: Verb::Get { version: None },
+            };
+            execute(&registry, request).0
+        };
+        let mut contexts = HashMap::new();
+        for user in 0..CONTEXTS {
+            let (at, told) = number(&mut contexts, context(user));
+            assert_eq!((at as usize, told.unwrap().user.unwrap().name), (user, user.to_string()));
+        }
+        assert_eq!(number(&mut contexts, context(7)), (7, None));
+        assert!(number(&mut contexts, context(CONTEXTS)).1.is_some());
+        let (at, told) = number(&mut contexts, context(7));
+        assert!((at as usize) < CONTEXTS && told.is_some(), "its number may mean another one by now");
+    }
+}
