@@ -175,6 +175,20 @@ fn a_full_disk_refuses_writes_and_goes_on_by_itself() {
     drop((shards, store, disk));
 }
 
+#[test]
+fn a_full_disk_under_one_process_is_no_end_either() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let Some(disk) = Disk::mount(&data, 48) else { return };
+    let disk = Arc::new(disk);
+    let mut server = [Server::start(&data, &["--nodes", "0", "--shards", "3"])];
+    let report = through(&mut server, 12, vec![Resource::ConfigMaps], vec![filled(3, &disk)]);
+    assert!(report.unavailable > 5 && report.faults[0].list_pause < Duration::from_secs(3), "{report}");
+    assert_eq!((report.relists, report.errors), (0, 0), "{report}");
+    drop((server, disk));
+}
+
 /// Cuts machines from each other at that second, for so long.
 fn cut(at: u64, name: &str, seconds: u64, from: Machine, others: Vec<Machine>) -> Fault {
     Fault::new(Duration::from_secs(at), name, async move {

@@ -9,6 +9,7 @@
 pub mod ambient;
 pub mod builtin;
 pub mod codec;
+pub mod crd;
 pub mod document;
 pub mod names;
 pub mod object;

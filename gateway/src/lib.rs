@@ -14,6 +14,7 @@ mod clusters;
 mod completion;
 mod config;
 mod continuation;
+mod kinds;
 mod list;
 mod media;
 mod metrics;
@@ -52,6 +53,7 @@ pub use authn::{TokenFileError, Tokens};
 use clusters::{Cluster, Clusters};
 use completion::Completion;
 pub use config::{GatewayConfig, KubeletAccess, Limits, RelayLimits, VersionInfo};
+use kinds::Kinds;
 use metrics::{ClusterLabel, Metrics, ResourceLabels};
 use relay::Relays;
 use request::RequestInfo;
@@ -71,6 +73,7 @@ pub(crate) struct Inner {
     pub(crate) ambient: Ambient,
     pub(crate) metrics: Metrics,
     pub(crate) relays: Relays,
+    pub(crate) kinds: Kinds,
     pub(crate) clusters: Clusters,
     pub(crate) documents: routes::Documents,
     /// What `/metrics` shows; the binary hands it in when everything has registered.
@@ -101,8 +104,10 @@ impl Gateway {
         let relays = Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), counted, stopping.clone());
         let (id, tokens) = (config.cluster.clone(), config.tokens.clone());
         let clusters = Clusters::new(topology.clone(), registry.clone(), ambient.clone(), id, tokens);
+        let kinds = Kinds::new(topology.clone(), registry.clone(), ambient.clock.clone(), stopping.clone());
         let inner = Arc::new(Inner {
             clusters,
+            kinds,
             metrics,
             documents: routes::Documents::default(),
             exposed: OnceLock::new(),

@@ -53,8 +53,7 @@ pub(crate) async fn dispatch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response<Body>, Status> {
-    let found = gateway.registry.resolve_in(&info.cluster, &info.group, &info.version, &info.resource);
-    let (resource, served) = found.ok_or_else(Status::unknown_path)?;
+    let (resource, served) = gateway.kinds.resolve(&info).await.ok_or_else(Status::unknown_path)?;
     let namespace = if resource.namespaced { info.namespace.clone() } else { SmolStr::default() };
     let call = Call { gateway, info, user, headers, resource, served, namespace };
     call.check()?;

@@ -7,6 +7,7 @@ mod floors;
 mod full;
 mod informers;
 mod lists;
+mod lost;
 mod model;
 mod moves;
 mod over_the_wire;

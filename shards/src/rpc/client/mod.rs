@@ -126,6 +126,10 @@ impl ShardService for RemoteShard {
         .boxed()
     }
 
+    fn abandon(&self) {
+        self.exchange.abandon();
+    }
+
     fn list(&self, request: ListRequest) -> BoxFuture<'_, Result<ListPage, ShardError>> {
         streams::list(&self.streams, self.calling.deadline, convert::list(self.registry(), &request)).boxed()
     }
