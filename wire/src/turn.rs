@@ -100,45 +100,56 @@ impl<F: Future + Unpin, I: AsyncWrite + Unpin> Future for AfterOthers<F, I> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
-    use tokio::sync::Notify;
+    use futures_util::future::poll_fn;
+    use parking_lot::Mutex;
 
     use super::*;
 
+    #[derive(Default)]
+    struct Connection {
+        polls: AtomicUsize,
+        task: Mutex<Option<Waker>>,
+    }
+
+    impl Connection {
+        /// Wakes it, and lets the next one do so, until it was woken so many times.
+        fn ring(self: Arc<Self>, times: usize) {
+            tokio::spawn(async move {
+                self.task.lock().as_ref().unwrap().wake_by_ref();
+                if times > 1 {
+                    self.ring(times - 1);
+                }
+            });
+        }
+    }
+
     #[tokio::test]
     async fn what_is_woken_often_runs_once() {
-        let (bell, polls) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
-        let connection = tokio::spawn({
-            let (bell, polls) = (bell.clone(), polls.clone());
-            async move {
-                let mut rung = std::pin::pin!(async {
-                    for _ in 0..2 {
-                        bell.notified().await;
-                    }
-                });
-                let counted = std::future::poll_fn(|context| {
-                    polls.fetch_add(1, Ordering::Relaxed);
-                    rung.as_mut().poll(context)
-                });
-                let (_socket, cork) = crate::cork(tokio::io::sink());
-                after_others(std::pin::pin!(counted), cork).await;
-            }
+        let connection = Arc::new(Connection::default());
+        let driven = connection.clone();
+        let (_socket, cork) = crate::cork(tokio::io::sink());
+        let driver = poll_fn(move |context| {
+            driven.polls.fetch_add(1, Ordering::Relaxed);
+            *driven.task.lock() = Some(context.waker().clone());
+            Poll::<()>::Pending
         });
-        tokio::task::yield_now().await;
-        let ringing: Vec<_> = (0..8)
-            .map(|_| {
-                let bell = bell.clone();
-                tokio::spawn(async move { bell.notify_one() })
-            })
-            .collect();
-        for ring in ringing {
-            ring.await.unwrap();
+        tokio::spawn(after_others(driver, cork));
+        while connection.polls.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
         }
-        bell.notify_one();
-        connection.await.unwrap();
-        let polls = polls.load(Ordering::Relaxed);
+        connection.clone().ring(10);
+        while connection.polls.load(Ordering::Relaxed) == 1 {
+            tokio::task::yield_now().await;
+        }
+        // The test itself has its turns as well, and the driver may be between two of them.
+        let polls = connection.polls.load(Ordering::Relaxed);
+        assert!(polls <= 3, "polled {polls} times");
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        let polls = connection.polls.load(Ordering::Relaxed);
         assert!(polls <= 4, "polled {polls} times");
     }
 }
