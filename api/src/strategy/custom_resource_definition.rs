@@ -318,6 +318,7 @@ fn conversion(spec: &Value, path: &Path<'_>, causes: &mut Causes) {
         }
         return;
     }
+    causes.forbidden(path.child("strategy"), "conversion by webhooks is not supported by this server yet");
     let config = webhook.at(&["clientConfig"]);
     if !config.is_object() {
         causes.required(path.child("webhookClientConfig"), "required when strategy is set to Webhook");
@@ -350,6 +351,10 @@ fn structural(schema: &Value, level: Level, path: &Path<'_>, causes: &mut Causes
         if !field::get(schema, key).is_null() {
             causes.forbidden(path.child(key), &format!("{key} is not supported"));
         }
+    }
+    if !field::list(schema, "x-kubernetes-validations").is_empty() {
+        let detail = "rules in CEL are not supported by this server yet";
+        causes.forbidden(path.child("x-kubernetes-validations"), detail);
     }
     if field::is_true(schema, "uniqueItems") {
         let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
