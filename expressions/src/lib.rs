@@ -32,6 +32,7 @@ mod number;
 mod parse;
 pub mod pattern;
 mod program;
+pub mod rules;
 mod time;
 mod types;
 mod unify;
