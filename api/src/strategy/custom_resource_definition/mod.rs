@@ -224,7 +224,12 @@ fn version(version: &Value, path: &Path<'_>, causes: &mut Causes) {
     if schema.is_null() {
         causes.required(schema_path, "");
     } else {
+        let before = causes.0.len();
         structural(schema, Level::Root, &schema_path, causes);
+        // Rules are only read where what they are about is clear.
+        if causes.0.len() == before {
+            causes.0.append(&mut crate::crd::rules::compile(schema, &schema_path.to_string()).1.0);
+        }
     }
     let list = path.child("additionalPrinterColumns");
     for (at, column) in field::list(version, "additionalPrinterColumns").iter().enumerate() {

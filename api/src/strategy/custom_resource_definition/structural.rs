@@ -25,10 +25,6 @@ pub(super) fn structural(schema: &Value, level: Level, path: &Path<'_>, causes: 
             causes.forbidden(path.child(key), &format!("{key} is not supported"));
         }
     }
-    if !field::list(schema, "x-kubernetes-validations").is_empty() {
-        let detail = "rules in CEL are not supported by this server yet";
-        causes.forbidden(path.child("x-kubernetes-validations"), detail);
-    }
     if field::is_true(schema, "uniqueItems") {
         let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
         causes.forbidden(path.child("uniqueItems"), detail);
