@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::Version;
 use api::resource::Registry;
 use api::slot::Slot;
 use bytes::Bytes;
@@ -78,6 +79,7 @@ fn verb(verb: Verb) -> Said {
             uid: options.uid,
             version: version(options.version),
         }),
+        Verb::Restore { tail, above } => Said::Restore(proto::Restore { tail, above: above.0 }),
     }
 }
 
@@ -110,6 +112,7 @@ fn read_verb(said: Said) -> Result<Verb, Misread> {
                 version: read_version(delete.version),
             },
         },
+        Said::Restore(restore) => Verb::Restore { tail: restore.tail, above: Version(restore.above) },
     })
 }
 
