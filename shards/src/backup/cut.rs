@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::format::{FormatError, Header, Part, Piece, Reader, Record, Trailer};
+use super::format::{Count, FormatError, Header, Part, Piece, Reader, Record, Trailer};
 
 /// Bytes that are read at once.
 const AT_ONCE: usize = 256 << 10;
@@ -23,6 +23,8 @@ pub struct Cut<F> {
     trailer: Trailer,
     /// What changed while the backup ran: the version of its last record.
     changed: HashMap<Key, Version>,
+    /// How many objects there are, by cluster and resource.
+    found: BTreeMap<(u16, u16), u64>,
 }
 
 impl<F: Read + Seek> Cut<F> {
@@ -53,7 +55,7 @@ impl<F: Read + Seek> Cut<F> {
         }
         let missing = || FormatError::CutOff(0);
         let (header, trailer) = (header.ok_or_else(missing)?, trailer.ok_or_else(missing)?);
-        let mut cut = Self { file, header, trailer, changed };
+        let mut cut = Self { file, header, trailer, changed, found: BTreeMap::new() };
         cut.check()?;
         Ok(cut)
     }
@@ -68,9 +70,15 @@ impl<F: Read + Seek> Cut<F> {
         &self.trailer
     }
 
-    /// How many objects a cluster has, by position in the header's clusters.
+    /// How many objects a cluster has of each kind, by positions in the header's lists; only kinds that it has some of.
+    pub fn counts(&self, cluster: u16) -> impl Iterator<Item = (u16, u64)> + '_ {
+        let of = self.found.range((cluster, 0)..=(cluster, u16::MAX));
+        of.map(|((_, resource), count)| (*resource, *count))
+    }
+
+    /// How many objects a cluster has.
     pub fn count(&self, cluster: u16) -> u64 {
-        self.trailer.counts.iter().filter(|count| count.cluster == cluster).map(|count| count.objects).sum()
+        self.counts(cluster).map(|(_, count)| count).sum()
     }
 
     /// Reads every object of the cut, each once.
@@ -85,21 +93,17 @@ impl<F: Read + Seek> Cut<F> {
         while let Some(record) = objects.next()? {
             *found.entry((record.cluster, record.resource)).or_default() += 1;
         }
-        let counts = self.trailer.counts.iter();
-        let counted: BTreeMap<_, _> = counts
-            .map(|count| ((count.cluster, count.resource), count.objects))
-            .filter(|(_, count)| *count > 0)
-            .collect();
-        if found == counted {
-            return Ok(());
+        for Count { cluster, resource, objects } in &self.trailer.counts {
+            let have = found.get(&(*cluster, *resource)).copied().unwrap_or_default();
+            let said = objects.unwrap_or(have);
+            if have != said {
+                let kind = self.header.resources.get(usize::from(*resource)).map_or("objects", String::as_str);
+                let what = format!("it holds {have} {kind} where {said} were counted");
+                return Err(FormatError::Damaged { at: 0, what });
+            }
         }
-        let other = counted.iter().chain(&found).find(|(at, _)| found.get(*at) != counted.get(*at));
-        let what = other.map_or_else(String::new, |(at, _)| {
-            let resource = self.header.resources.get(usize::from(at.1)).map_or("?", String::as_str);
-            let (have, said) = (found.get(at).unwrap_or(&0), counted.get(at).unwrap_or(&0));
-            format!("it holds {have} {resource} where {said} were counted")
-        });
-        Err(FormatError::Damaged { at: 0, what })
+        self.found = found;
+        Ok(())
     }
 }
 

@@ -6,8 +6,8 @@
 //! | block | kind (1 byte), number (4), length (4), payload, XXH3-64 of all of these (8) |
 //! | digest | XXH3-128 of everything before it (16) |
 //!
-//! Numbers are big endian. Blocks are numbered from 0 on: a header (JSON), blocks of scanned records, blocks of changes, a
-//! trailer (JSON); nothing follows the digest. So a file that was cut says so, and one flipped bit is noticed before its
+//! Numbers are big endian. Blocks are numbered from 0 on: a header (JSON), blocks of scanned records and of changes in any
+//! order, a trailer (JSON); nothing follows the digest. So a file that was cut says so, and one flipped bit is noticed before its
 //! block is used. In place of all that is left a block may say why whoever wrote could not go on.
 //!
 //! A record is one object: how (1: this is its state; 2: it is gone), cluster (2), resource (2), version (8), lengths of
@@ -87,16 +87,17 @@ pub struct Count {
     pub cluster: u16,
     /// Position in the header's resources.
     pub resource: u16,
-    /// More than none.
-    pub objects: u64,
+    /// How many; absent where what there was at the cut could not be counted any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<u64>,
 }
 
 /// Which part of a backup a record stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// As it was found, at some moment while the backup ran.
     Scan,
-    /// As it was at the cut: it counts instead of what was found, and the last one of a key counts.
+    /// As it was made while the backup ran: it counts instead of what was found, and the youngest one counts.
     Change,
 }
 
@@ -182,9 +183,8 @@ impl Writer {
         (writer, start.freeze())
     }
 
-    /// Adds a record; answers a block once one is full. Changes come behind everything that was scanned.
+    /// Adds a record; answers a block once one is full.
     pub fn add(&mut self, part: Part, record: &Record) -> Option<Bytes> {
-        assert!(part >= self.part, "what was scanned comes first");
         let before = if part == self.part { None } else { self.flush() };
         self.part = part;
         put(&mut self.payload, record);
@@ -265,7 +265,7 @@ pub enum Piece {
 enum Place {
     Magic,
     Header,
-    In(Part),
+    Records,
     Digest,
     End,
 }
@@ -376,15 +376,15 @@ impl Reader {
             (kind, Place::Header) if kind == Kind::Header as u8 => {
                 let header: Header = serde_json::from_slice(&payload).map_err(misread)?;
                 self.known = (header.clusters.len(), header.resources.len());
-                (Place::In(Part::Scan), Piece::Header(header))
+                (Place::Records, Piece::Header(header))
             }
-            (kind, Place::In(Part::Scan)) if kind == Kind::Scan as u8 => {
+            (kind, Place::Records) if kind == Kind::Scan as u8 => {
                 (self.place, Piece::Records(Part::Scan, self.records(payload)?))
             }
-            (kind, Place::In(_)) if kind == Kind::Change as u8 => {
-                (Place::In(Part::Change), Piece::Records(Part::Change, self.records(payload)?))
+            (kind, Place::Records) if kind == Kind::Change as u8 => {
+                (self.place, Piece::Records(Part::Change, self.records(payload)?))
             }
-            (kind, Place::In(_)) if kind == Kind::Trailer as u8 => {
+            (kind, Place::Records) if kind == Kind::Trailer as u8 => {
                 (Place::Digest, Piece::Trailer(serde_json::from_slice(&payload).map_err(misread)?))
             }
             _ => return Err(self.damaged(format!("a block of kind {kind} does not belong there"))),

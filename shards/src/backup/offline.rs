@@ -114,10 +114,13 @@ fn target<'a>(header: &'a Header, record: &Record, which: Which) -> Option<&'a s
 }
 
 fn check_kinds<F: Read + Seek>(cut: &Cut<F>, registry: &Registry, which: Which) -> Result<(), RestoreError> {
-    for count in &cut.trailer().counts {
-        let wanted = matches!(which, Which::All) || which == Which::AsDefault(count.cluster);
-        let kind = &cut.header().resources[usize::from(count.resource)];
-        if wanted && registry.named(kind).is_none() {
+    let clusters = match which {
+        Which::All => 0..cut.header().clusters.len() as u16,
+        Which::AsDefault(only) => only..only + 1,
+    };
+    for (resource, _) in clusters.flat_map(|cluster| cut.counts(cluster)) {
+        let kind = &cut.header().resources[usize::from(resource)];
+        if registry.named(kind).is_none() {
             return Err(RestoreError::Unknown(kind.clone()));
         }
     }
