@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 fn admin(server: &Server, arguments: &[&str]) -> Ran {
     let mut command = binary();
-    command.arg("admin").args(arguments).arg("--kubeconfig").arg(server.kubeconfig());
+    command.arg("admin").args(arguments).env("KUBECONFIG", server.kubeconfig());
     run(command)
 }
 
