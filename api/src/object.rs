@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
 use crate::document::Document;
-use crate::resource::Resource;
+use crate::resource::{Resource, SelectableField};
 use crate::selector::Selectable;
 use crate::version::Version;
 
@@ -223,6 +223,11 @@ impl Selectable for Object {
 
     fn field(&self, at: usize) -> &str {
         self.fields.get(at).map_or("", SmolStr::as_str)
+    }
+
+    /// Reads the whole document, so it is slow.
+    fn custom_field(&self, field: &SelectableField) -> SmolStr {
+        field.read(&self.document())
     }
 
     fn name(&self) -> &str {

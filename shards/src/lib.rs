@@ -10,6 +10,7 @@
 pub mod backup;
 pub mod bootstrap;
 pub mod commit;
+pub mod definitions;
 pub mod membership;
 pub mod merge;
 pub mod metrics;

@@ -1,8 +1,8 @@
 //! `admin restore`: a backup into a logical cluster of a service that runs, by the gateway's
 //! `/shardplane/v1/clusters/NAME/restore`, or (`--store`) into a store that holds nothing.
 //!
-//! The whole file is read and checked before anything is sent or written. Reservations of addresses and ports come last: one
-//! whose Service is not there is taken for a left-over.
+//! The whole file is read and checked before anything is sent or written. Definitions of custom kinds come first, and reservations
+//! of addresses and ports last: one whose Service is not there is taken for a left-over.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -33,8 +33,6 @@ const BATCH: usize = 1 << 20;
 const TRIES: u32 = 30;
 /// From one to the next.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Kinds that stand for what a Service holds.
-const RESERVATIONS: [&str; 2] = ["ipaddresses.networking.k8s.io", "nodeports.internal.shardplane"];
 /// Of the service, not of a cluster.
 const RECORDS: &str = "logicalclusters.internal.shardplane";
 
@@ -137,6 +135,28 @@ async fn into_service(args: &RestoreArgs, cut: &mut Cut<File>) -> Result<(), Fai
     Ok(())
 }
 
+/// What comes when.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// What says what other kinds are.
+    Definitions,
+    Everything,
+    /// What stands for what a Service holds.
+    Reservations,
+}
+
+impl Turn {
+    const ALL: [Self; 3] = [Self::Definitions, Self::Everything, Self::Reservations];
+
+    fn of(kind: &str) -> Self {
+        match kind {
+            "customresourcedefinitions.apiextensions.k8s.io" => Self::Definitions,
+            "ipaddresses.networking.k8s.io" | "nodeports.internal.shardplane" => Self::Reservations,
+            _ => Self::Everything,
+        }
+    }
+}
+
 struct Sending<'a> {
     service: &'a Service,
     path: &'a str,
@@ -148,7 +168,7 @@ impl Sending<'_> {
         let header = cut.header().clone();
         let kind = |record: &Record| header.resources[usize::from(record.resource)].as_str();
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        for reservations in [false, true] {
+        for turn in Turn::ALL {
             let (mut batch, mut size) = (Vec::new(), 0);
             let mut objects = cut.objects()?;
             while let Some(record) = objects.next()? {
@@ -156,7 +176,7 @@ impl Sending<'_> {
                 let comes = record.cluster == from
                     && kind != RECORDS
                     && !is_own_endpoint(kind, &record.namespace, &record.name)
-                    && RESERVATIONS.contains(&kind) == reservations;
+                    && Turn::of(kind) == turn;
                 if !comes {
                     continue;
                 }

@@ -8,6 +8,7 @@
 
 mod changes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ pub(crate) fn body(gateway: Arc<Inner>, clusters: Vec<Arc<Cluster>>, all: bool) 
     let (sender, mut receiver) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
         let stopping = gateway.stopping.clone();
-        let (mut backup, start) = Backup::begin(&gateway, clusters, all, sender.clone());
+        let (mut backup, start) = Backup::begin(&gateway, clusters, all, sender.clone()).await;
         let written = async {
             backup.send(start).await?;
             backup.run().await
@@ -82,7 +83,11 @@ pub(crate) fn body(gateway: Arc<Inner>, clusters: Vec<Arc<Cluster>>, all: bool) 
 struct Backup<'a> {
     gateway: &'a Inner,
     clusters: Vec<Arc<Cluster>>,
-    resources: Vec<Arc<Resource>>,
+    /// By position in the header's list.
+    names: Vec<SmolStr>,
+    /// The kinds of each cluster, by that position.
+    kinds: Vec<BTreeMap<u16, Arc<Resource>>>,
+    all: bool,
     out: mpsc::Sender<Bytes>,
     writer: Writer,
     followed: Vec<Arc<Changes>>,
@@ -91,30 +96,47 @@ struct Backup<'a> {
 }
 
 impl<'a> Backup<'a> {
-    fn begin(gateway: &'a Inner, clusters: Vec<Arc<Cluster>>, all: bool, out: mpsc::Sender<Bytes>) -> (Self, Bytes) {
-        let resources = gateway.registry.iter().filter(|resource| all || resource.id_name != RECORDS);
-        let resources: Vec<Arc<Resource>> = resources.cloned().collect();
+    async fn begin(
+        gateway: &'a Inner,
+        clusters: Vec<Arc<Cluster>>,
+        all: bool,
+        out: mpsc::Sender<Bytes>,
+    ) -> (Self, Bytes) {
+        let (mut names, mut kinds): (Vec<SmolStr>, Vec<_>) = (Vec::new(), Vec::new());
+        for cluster in &clusters {
+            let mut of = BTreeMap::new();
+            for resource in kinds_of(gateway, cluster, all).await {
+                let known = names.iter().position(|name| *name == resource.id_name);
+                let at = known.unwrap_or_else(|| {
+                    names.push(resource.id_name.clone());
+                    names.len() - 1
+                });
+                of.insert(at as u16, resource);
+            }
+            kinds.push(of);
+        }
         let origin = |cluster: &Arc<Cluster>| Origin { name: cluster.name.clone(), id: cluster.id.clone() };
         let header = Header {
             program: concat!("shardplane ", env!("CARGO_PKG_VERSION")).to_owned(),
             began: gateway.now_text(),
             service_cidr: gateway.config.service_cidr.to_string(),
             clusters: clusters.iter().map(origin).collect(),
-            resources: resources.iter().map(|resource| resource.id_name.to_owned()).collect(),
+            resources: names.iter().map(SmolStr::to_string).collect(),
         };
         let (writer, start) = Writer::begin(&header);
         let (followed, stop) = (Vec::new(), CancellationToken::new());
         let _guard = stop.clone().drop_guard();
-        (Self { gateway, clusters, resources, out, writer, followed, stop, _guard }, start)
+        (Self { gateway, clusters, names, kinds, all, out, writer, followed, stop, _guard }, start)
     }
 
     async fn run(&mut self) -> Result<Trailer, Why> {
         for cluster in 0..self.clusters.len() {
-            for resource in 0..self.resources.len() {
-                self.scan(cluster as u16, resource as u16).await?;
+            for resource in self.kinds[cluster].keys().copied().collect::<Vec<_>>() {
+                self.scan(cluster as u16, resource).await?;
             }
         }
         let version = self.cut().await?;
+        self.check_kinds().await?;
         let counts = self.counts(version).await?;
         self.write_changes().await?;
         Ok(Trailer { version: version.0, ended: self.gateway.now_text(), counts })
@@ -123,10 +145,22 @@ impl<'a> Backup<'a> {
     fn scope(&self, cluster: u16, resource: u16) -> Scope {
         Scope {
             cluster: self.clusters[usize::from(cluster)].id.clone(),
-            resource: self.resources[usize::from(resource)].clone(),
+            resource: self.kinds[usize::from(cluster)][&resource].clone(),
             namespace: SmolStr::default(),
             selector: Arc::default(),
         }
+    }
+
+    /// A kind that was defined while the backup was written has its definition in it, and perhaps objects that are not.
+    async fn check_kinds(&self) -> Result<(), Why> {
+        for (cluster, kinds) in self.clusters.iter().zip(&self.kinds) {
+            let now = kinds_of(self.gateway, cluster, self.all).await;
+            let known = |name: &SmolStr| kinds.keys().any(|at| self.names[usize::from(*at)] == *name);
+            if let Some(new) = now.iter().find(|resource| !known(&resource.id_name)) {
+                return Err(format!("{} was defined while it was written: try again", new.id_name));
+            }
+        }
+        Ok(())
     }
 
     /// Follows a kind, and reads all of it.
@@ -254,6 +288,12 @@ impl Patience {
         tokio::time::sleep(AGAIN).await;
         Ok(())
     }
+}
+
+/// The kinds whose objects are the cluster's.
+async fn kinds_of(gateway: &Inner, cluster: &Cluster, all: bool) -> Vec<Arc<Resource>> {
+    let kinds = gateway.kinds.all(&cluster.id).await;
+    kinds.into_iter().filter(|resource| all || resource.id_name != RECORDS).collect()
 }
 
 fn found(at: (u16, u16), object: &Object) -> Record {

@@ -102,13 +102,18 @@ impl Clusters {
     pub(crate) async fn finish_restore(
         &self,
         (name, id): (&str, &str),
+        kinds: &[Arc<Resource>],
         counts: &BTreeMap<String, u64>,
         bootstrap: &Bootstrap,
         token: &str,
     ) -> Result<(Record, bool), Status> {
         let (mut record, _) = self.restoring(name, id).await?;
-        for resource in self.registry.iter() {
-            let (wanted, found) = (counts.get(resource.id_name).copied().unwrap_or(0), self.count(id, resource).await?);
+        if let Some(unknown) = counts.keys().find(|name| !kinds.iter().any(|kind| kind.id_name == name.as_str())) {
+            return Err(Status::unavailable(format!("this gateway has not heard yet how {unknown} is defined")));
+        }
+        for resource in kinds {
+            let (wanted, found) =
+                (counts.get(resource.id_name.as_str()).copied().unwrap_or(0), self.count(id, resource).await?);
             if found != wanted {
                 let why = format!("{found} {} are there, and {wanted} were to be restored", resource.id_name);
                 return Err(Status::internal(why));
@@ -163,9 +168,9 @@ impl Clusters {
 
     async fn check_empty(&self, record: &Record) -> Result<(), Status> {
         let options = ListOptions { at: At::Latest, limit: LOOKED_AT, after: None };
-        for resource in self.registry.iter() {
+        for resource in &self.registry.all(&record.id) {
             let listed = list::list(&self.topology, &scope(&record.id, resource), &options).await?;
-            let found = listed.objects.iter().find(|object| !comes_by_itself(resource.id_name, object));
+            let found = listed.objects.iter().find(|object| !comes_by_itself(&resource.id_name, object));
             if let Some(object) = found {
                 let namespace = if object.namespace.is_empty() { "" } else { "/" };
                 let at = format!("{}{namespace}{}", object.namespace, object.name);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::status::Reason;
-use api::{Status, Version};
+use api::{Resource, Status, Version};
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Extension, Path, State};
 use bytes::Bytes;
@@ -78,8 +78,8 @@ pub(super) async fn objects(
 ) -> Response<Body> {
     let put = async {
         check_place(&ticket)?;
-        let objects = parse(&inner, &body)?;
         let (record, _) = inner.clusters.restoring(&name, &id).await?;
+        let objects = parse(&inner.kinds.all(&record.id).await, &body)?;
         let count = objects.len();
         inner.clusters.put(&record, objects).await?;
         Ok(render::value(200, &json!({ "objects": count }), false))
@@ -98,7 +98,9 @@ pub(super) async fn finish(
         check_place(&ticket)?;
         let Finish { counts } = read(&body)?;
         let (token, bootstrap) = (new_token(&inner), bootstrap(&inner));
-        let (record, is_new) = inner.clusters.finish_restore((&name, &id), &counts, &bootstrap, &token).await?;
+        let kinds = inner.kinds.all(&id.as_str().into()).await;
+        let finished = inner.clusters.finish_restore((&name, &id), &kinds, &counts, &bootstrap, &token);
+        let (record, is_new) = finished.await?;
         let mut shown = record.shown();
         shown["floor"] = record.floor.to_string().into();
         if is_new {
@@ -114,7 +116,7 @@ fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Status> {
         .map_err(|error| Status::bad_request(format!("the body is not what is wanted: {error}")))
 }
 
-fn parse(inner: &Inner, body: &[u8]) -> Result<Vec<Restored>, Status> {
+fn parse(known: &[Arc<Resource>], body: &[u8]) -> Result<Vec<Restored>, Status> {
     let broken = |error: shards::backup::FormatError| Status::bad_request(error.to_string());
     let (mut reader, mut kinds, mut objects) = (Reader::default(), Vec::new(), Vec::new());
     reader.push(body);
@@ -125,11 +127,13 @@ fn parse(inner: &Inner, body: &[u8]) -> Result<Vec<Restored>, Status> {
             Piece::Records(_, records) => {
                 for record in records {
                     let kind = &kinds[usize::from(record.resource)];
-                    let resource = inner.registry.named(kind).ok_or_else(|| {
-                        Status::bad_request(format!(
-                            "the backup holds {kind}, which this service or its --runtime-config does not know"
-                        ))
-                    })?;
+                    // What a definition defines that was restored a moment ago is known in another moment.
+                    let resource =
+                        known.iter().find(|resource| resource.id_name == kind.as_str()).ok_or_else(|| {
+                            Status::unavailable(format!(
+                                "the backup holds {kind}, which this service or its --runtime-config does not know"
+                            ))
+                        })?;
                     let tail = record.tail.ok_or_else(|| Status::bad_request("what is gone cannot be restored"))?;
                     let (resource, namespace, name) = (resource.clone(), record.namespace, record.name);
                     objects.push(Restored { resource, namespace, name, tail });

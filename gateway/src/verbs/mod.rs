@@ -54,10 +54,7 @@ pub(crate) async fn dispatch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response<Body>, Status> {
-    let (resource, served) = match gateway.registry.resolve(&info.group, &info.version, &info.resource) {
-        Some((resource, served)) => (resource.clone(), served),
-        None => return Err(Status::unknown_path()),
-    };
+    let (resource, served) = gateway.kinds.resolve(&info).await.ok_or_else(Status::unknown_path)?;
     let namespace = if resource.namespaced { info.namespace.clone() } else { SmolStr::default() };
     let call = Call { gateway, info, user, headers, resource, served, namespace, floor };
     call.check()?;
@@ -168,9 +165,10 @@ impl Call {
         if format == Format::Yaml && !self.info.subresource.is_empty() {
             return Ok(());
         }
-        let kind = self.served().subresource(&self.info.subresource).map_or(self.resource.kind, |sub| sub.kind);
+        let sub = self.served().subresource(&self.info.subresource);
+        let kind = sub.map_or(&self.resource.kind, |sub| &sub.kind);
         let peek = crate::peek::peek(shape, body, format)
-            .map_err(|malformed| codec::refusal(kind, self.served().version, body, format, &malformed))?;
+            .map_err(|malformed| codec::refusal(kind, &self.served().version, body, format, &malformed))?;
         if !peek.name.is_empty() && peek.name != self.info.name {
             return Err(Status::bad_request(format!(
                 "the name of the object ({}) does not match the name on the URL ({})",

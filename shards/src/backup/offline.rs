@@ -7,14 +7,15 @@
 //! The first thing that is written says that a restore is under way, in the place of the format's number, so that nobody opens
 //! the store before the last batch has put the number there. A restore that was interrupted is begun anew.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use api::ambient::Ambient;
 use api::document::Document;
-use api::resource::Registry;
 use api::version::EPOCH_UNIX_MICROS;
-use api::{Object, Version};
+use api::{Object, Registry, Resource, Version};
 use bytes::Bytes;
 use store::{Batch, BatchId, Fence, SharedStore, StoreError, Write};
 
@@ -28,6 +29,11 @@ const BATCH: usize = 1 << 20;
 const RECORDS: &str = "logicalclusters.internal.shardplane";
 /// The cluster that a service always has, and whose first start makes what leads to it.
 const DEFAULT: &str = "default";
+
+/// The kind of definitions: the name of one is the stored identity of the kind that it defines.
+const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
+
+type Kinds = BTreeMap<u16, Arc<Resource>>;
 
 /// What of a backup goes into the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,14 +91,14 @@ pub async fn restore<F: Read + Seek>(
     if is_far_ahead(at, now) {
         return Err(RestoreError::Clock);
     }
-    check_kinds(cut, registry, which)?;
+    let kinds = kinds(cut, registry, which)?;
     let header = cut.header().clone();
     let mut filling = Filling::begin(store, ambient).await?;
     let (mut next, mut count) = (at.max(now).micros() + 1, 0);
     let mut objects = cut.objects()?;
     while let Some(record) = objects.next()? {
         let Some(id) = target(&header, &record, which) else { continue };
-        let Some(write) = row(registry, &header, &record, id, Version::new(next, 0))? else { continue };
+        let Some(write) = row(&kinds, &header, &record, id, Version::new(next, 0))? else { continue };
         filling.add(write).await?;
         (next, count) = (next + 1, count + 1);
     }
@@ -113,30 +119,43 @@ fn target<'a>(header: &'a Header, record: &Record, which: Which) -> Option<&'a s
     }
 }
 
-fn check_kinds<F: Read + Seek>(cut: &Cut<F>, registry: &Registry, which: Which) -> Result<(), RestoreError> {
+/// The kinds that come, by position in the header's list. A kind that is not built in comes with its definition.
+fn kinds<F: Read + Seek>(cut: &mut Cut<F>, registry: &Registry, which: Which) -> Result<Kinds, RestoreError> {
     let clusters = match which {
         Which::All => 0..cut.header().clusters.len() as u16,
         Which::AsDefault(only) => only..only + 1,
     };
-    for (resource, _) in clusters.flat_map(|cluster| cut.counts(cluster)) {
-        let kind = &cut.header().resources[usize::from(resource)];
-        if registry.named(kind).is_none() {
-            return Err(RestoreError::Unknown(kind.clone()));
+    let header = cut.header().clone();
+    let definitions = header.resources.iter().position(|kind| kind == DEFINITIONS);
+    let mut defined = Vec::new();
+    let mut objects = cut.objects()?;
+    while let Some(record) = objects.next()? {
+        if Some(usize::from(record.resource)) == definitions && clusters.contains(&record.cluster) {
+            defined.push(record.name);
         }
     }
-    Ok(())
+    let mut kinds = Kinds::new();
+    for (at, _) in clusters.flat_map(|cluster| cut.counts(cluster)) {
+        let name = &header.resources[usize::from(at)];
+        let custom = || Arc::new(Resource::undefined(registry.number(name), name));
+        let builtin = registry.named(name).cloned();
+        let is_defined = defined.iter().any(|defined| defined == name.as_str());
+        let kind = builtin.or_else(|| is_defined.then(custom));
+        kinds.insert(at, kind.ok_or_else(|| RestoreError::Unknown(name.clone()))?);
+    }
+    Ok(kinds)
 }
 
 /// The row of an object at its new version; `None` where the first start makes it anew, or it means nothing any more.
 fn row(
-    registry: &Registry,
+    kinds: &Kinds,
     header: &Header,
     record: &Record,
     id: &str,
     version: Version,
 ) -> Result<Option<Write>, RestoreError> {
     let kind = &header.resources[usize::from(record.resource)];
-    let resource = registry.named(kind).ok_or_else(|| RestoreError::Unknown(kind.clone()))?;
+    let resource = kinds.get(&record.resource).ok_or_else(|| RestoreError::Unknown(kind.clone()))?;
     if id == DEFAULT && super::is_own_endpoint(kind, &record.namespace, &record.name) {
         return Ok(None);
     }
@@ -152,7 +171,7 @@ fn row(
         }
     }
     let slot = resource.slot(id, &object.namespace, &object.name);
-    let key = keys::row(slot, id, resource.id_name, &object.namespace, &object.name);
+    let key = keys::row(slot, id, &resource.id_name, &object.namespace, &object.name);
     Ok(Some(Write::Put(key, object.at_version(version).tail().clone())))
 }
 
@@ -177,7 +196,7 @@ impl<'a> Filling<'a> {
         let marker = keys::restoring(ambient.entropy.next_u128());
         let fences = vec![Fence { key: keys::format(), expected: found }];
         let writes = vec![Write::DeleteRange(from, to), Write::Put(keys::format(), marker.clone())];
-        settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes }).await?;
+        settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes, adds: false }).await?;
         Ok(Self { store, ambient, marker, writes: Vec::new(), size: 0 })
     }
 
@@ -191,7 +210,7 @@ impl<'a> Filling<'a> {
         self.size = 0;
         let writes = std::mem::take(&mut self.writes);
         let fences = vec![Fence { key: keys::format(), expected: Some(self.marker.clone()) }];
-        settle(self.store, Batch { id: BatchId(self.ambient.entropy.next_u128()), fences, writes }).await
+        settle(self.store, Batch { id: BatchId(self.ambient.entropy.next_u128()), fences, writes, adds: true }).await
     }
 
     async fn finish(mut self, floor: Version) -> Result<(), StoreError> {

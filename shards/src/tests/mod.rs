@@ -3,8 +3,11 @@
 mod audit;
 mod cluster;
 mod faulty;
+mod floors;
+mod full;
 mod informers;
 mod lists;
+mod lost;
 mod model;
 mod moves;
 mod over_the_wire;

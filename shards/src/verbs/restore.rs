@@ -29,7 +29,7 @@ pub(super) async fn restore(call: Call<'_>, tail: &Bytes, above: Version) -> Res
     write(call, false, |view| match &view.object {
         None => Ok(Decision::Put { document: object.document(), code: 201 }),
         Some(same) if same.document().uid() == uid => Ok(Decision::Same(object_answer(200, same.clone()))),
-        Some(_) => Err(Status::already_exists(call.served.group, call.resource.plural, &call.request.name)),
+        Some(_) => Err(Status::already_exists(&call.served.group, &call.resource.plural, &call.request.name)),
     })
     .await
 }

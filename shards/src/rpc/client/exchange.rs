@@ -41,6 +41,11 @@ impl Exchange {
         Self { queue, window, room, deadline: calling.deadline, driver }
     }
 
+    /// Fails the calls that wait, those for a connection among them: nobody will answer them.
+    pub(super) fn abandon(&self) {
+        self.queue.abandon("it was taken for dead");
+    }
+
     pub(super) fn tell(&self, what: What) {
         self.queue.tell(what);
     }

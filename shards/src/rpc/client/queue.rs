@@ -101,6 +101,15 @@ impl Queue {
         self.fail(why, Some(why.to_owned()));
     }
 
+    /// Nobody will answer what waits, whatever the connection says. It stays as it is: there may be a new shard behind it.
+    pub(super) fn abandon(&self, why: &str) {
+        let mut state = self.0.lock();
+        state.calls.clear();
+        let (sent, waiting) = (state.sent, std::mem::take(&mut state.waiting));
+        drop(state);
+        Self::lose(sent, waiting, why);
+    }
+
     fn fail(&self, why: &str, down: Option<String>) {
         let mut state = self.0.lock();
         state.connection += 1;
@@ -110,6 +119,10 @@ impl Queue {
         let former = state.sender.take();
         drop(state);
         wake(former);
+        Self::lose(sent, waiting, why);
+    }
+
+    fn lose(sent: u64, waiting: HashMap<u64, oneshot::Sender<Reply>>, why: &str) {
         for (id, reply) in waiting {
             let why = why.to_owned();
             let error = if id <= sent { ShardError::Lost(why) } else { ShardError::Unreachable(why) };
