@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use harness::{Ran, Server, binary, run};
+use harness::{Ran, Server, binary, eventually, run};
 use serde_json::{Value, json};
 
 fn admin(server: &Server, arguments: &[&str]) -> Ran {
@@ -52,6 +52,30 @@ fn a_cluster_comes_back_from_a_file_that_was_written_while_it_was_in_use() {
         let map = json!({ "metadata": { "name": format!("map-{at}") }, "data": { "at": at.to_string() } });
         assert_eq!(server.json("POST", "/api/v1/namespaces/shop/configmaps", &map).0, 201);
     }
+    // Kinds of its own come along.
+    let crd = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": "carts.shop.example.com" },
+        "spec": {
+            "group": "shop.example.com", "scope": "Namespaced",
+            "names": { "plural": "carts", "singular": "cart", "kind": "Cart", "listKind": "CartList" },
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": { "openAPIV3Schema": {
+                    "type": "object",
+                    "properties": { "spec": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
+                } },
+            }],
+        },
+    });
+    let (code, made) = server.json("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &crd);
+    assert_eq!(code, 201, "{made}");
+    let cart = json!({
+        "apiVersion": "shop.example.com/v1", "kind": "Cart", "metadata": { "name": "full" }, "spec": { "eggs": 12 },
+    });
+    eventually("the kind is served", || {
+        (server.json("POST", "/apis/shop.example.com/v1/namespaces/shop/carts", &cart).0 == 201).then_some(())
+    });
     let file = directory.path().join("blue.backup");
     let stop = AtomicBool::new(false);
     let ran = std::thread::scope(|scope| {
@@ -83,7 +107,7 @@ fn a_cluster_comes_back_from_a_file_that_was_written_while_it_was_in_use() {
     let blue = directory.path().join("blue.kubeconfig");
     let ran = admin(&server, &["restore", text(&file), "--to", "blue", "--write-kubeconfig", text(&blue)]);
     assert!(ran.status.success(), "{}", ran.stderr);
-    for kind in ["deployments", "replicasets", "pods", "services", "namespaces"] {
+    for kind in ["deployments", "replicasets", "pods", "services", "namespaces", "crds", "carts"] {
         let (here, there) = (listed(&server.kubeconfig(), kind), listed(&blue, kind));
         assert_eq!(uids(&here), uids(&there), "{kind}");
         assert!(!uids(&here).is_empty(), "{kind}");

@@ -40,7 +40,7 @@ impl Cluster {
             let (namespace, selector) = Default::default();
             let scope = Scope { cluster: id.into(), resource: resource.clone(), namespace, selector };
             let listed = list::list(&self.gateway.inner.topology, &scope, &options).await.unwrap();
-            let kind = resource.id_name.to_owned();
+            let kind = resource.id_name.to_string();
             all.extend(listed.objects.iter().map(|object| {
                 ((kind.clone(), object.namespace.to_string(), object.name.to_string()), object.tail().clone())
             }));
