@@ -20,7 +20,7 @@ pub(super) async fn serve(State(inner): State<Arc<Inner>>, Extension(ticket): Ex
         let query = &ticket.info.query;
         let all = query.flag("all") == Some(true);
         let mut names: Vec<String> = query.all("cluster").map(str::to_owned).collect();
-        if all == !names.is_empty() {
+        if all != names.is_empty() {
             return Err(Status::bad_request("cluster=NAME, once or more often, or all=true is wanted"));
         }
         if all {
