@@ -7,6 +7,8 @@
 //! shard wait, and costs no more memory than [`HELD`].
 
 mod changes;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
