@@ -1,6 +1,6 @@
 //! Backup and restore from outside: a file that is a state, and what is made of it.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic and look at the clock")]
 
 mod harness;
 

@@ -56,7 +56,7 @@ use completion::Completion;
 pub use config::{GatewayConfig, KubeletAccess, Limits, RelayLimits, VersionInfo};
 use kinds::Kinds;
 use metrics::{ClusterLabel, Metrics, ResourceLabels};
-use relay::{RelayMetrics, Relays};
+use relay::Relays;
 use request::RequestInfo;
 use unread::Unread;
 
@@ -100,18 +100,16 @@ impl Gateway {
         ambient: Ambient,
         metrics: &mut MetricsRegistry,
     ) -> Arc<Self> {
-        let stopping = CancellationToken::new();
-        let relays = {
-            let counted = RelayMetrics::register(metrics);
-            Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), counted, stopping.clone())
-        };
+        let (metrics, stopping) = (Metrics::register(metrics), CancellationToken::new());
+        let counted = metrics.relays.clone();
+        let relays = Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), counted, stopping.clone());
         let (id, tokens) = (config.cluster.clone(), config.tokens.clone());
         let clusters = Clusters::new(topology.clone(), registry.clone(), ambient.clone(), id, tokens);
         let kinds = Kinds::new(topology.clone(), registry.clone(), ambient.clock.clone(), stopping.clone());
         let inner = Arc::new(Inner {
             clusters,
             kinds,
-            metrics: Metrics::register(metrics),
+            metrics,
             documents: routes::Documents::default(),
             exposed: OnceLock::new(),
             config,

@@ -14,7 +14,7 @@ use smol_str::SmolStr;
 use tokio::sync::mpsc;
 
 /// Who asks: authentication.k8s.io UserInfo.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UserInfo {
     /// Name, `system:anonymous` for nobody.
     pub name: String,

@@ -227,6 +227,10 @@ impl Shard {
         self.lease.clone()
     }
 
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.committer.metrics
+    }
+
     /// What its batches are fenced by.
     pub fn epoch(&self) -> Epoch {
         self.committer.epoch

@@ -160,7 +160,7 @@ fn row(
         return Ok(None);
     }
     let tail = record.tail.clone().unwrap_or_default();
-    let object = Object::load(resource, tail).map_err(|error| RestoreError::Object(format!("{kind}: {error}")))?;
+    let object = Object::load(resource, &tail).map_err(|error| RestoreError::Object(format!("{kind}: {error}")))?;
     if (&object.namespace, &object.name) != (&record.namespace, &record.name) {
         return Err(RestoreError::Object(format!("{kind} {}/{} under another name", object.namespace, object.name)));
     }

@@ -18,8 +18,9 @@ pub(super) fn accept(definition: &Value, others: &[Value]) -> (Value, Verdict) {
     let asked = definition.at(&["spec", "names"]);
     let has = definition.at(&["status", "acceptedNames"]);
     let order = order(definition);
-    // What is asked for by one that came later is free.
-    let first = others.iter().filter(|other| self::order(other) < order).map(|other| other.at(&["spec", "names"]));
+    // What is asked for by one that came later is free, and so is what was refused to another.
+    let waits = |other: &&Value| self::order(other) < order && !is_judged(other);
+    let first = others.iter().filter(waits).map(|other| other.at(&["spec", "names"]));
     let taken = others.iter().map(|other| other.at(&["status", "acceptedNames"])).chain(first);
     let (mut resources, mut kinds) = (BTreeSet::new(), BTreeSet::new());
     for names in taken {
@@ -61,6 +62,11 @@ pub(super) fn accept(definition: &Value, others: &[Value]) -> (Value, Verdict) {
         None => Verdict { is_accepted: true, reason: "NoConflicts", message: "no conflicts found".to_owned() },
     };
     (names, verdict)
+}
+
+/// Whether it was said which of its names a definition has.
+fn is_judged(definition: &Value) -> bool {
+    definition.list(&["status", "conditions"]).iter().any(|condition| condition.text(&["type"]) == "NamesAccepted")
 }
 
 /// Who comes first: by the second of their creation, then by their names.

@@ -2,6 +2,7 @@
 
 mod audit;
 mod cluster;
+mod definitions;
 mod faulty;
 mod floors;
 mod full;

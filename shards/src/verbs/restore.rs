@@ -21,7 +21,7 @@ pub(super) async fn restore(call: Call<'_>, tail: &Bytes, above: Version) -> Res
     if tail.is_empty() {
         return Ok(created());
     }
-    let object = Object::load(call.resource, tail.clone()).map_err(|error| Status::bad_request(error.to_string()))?;
+    let object = Object::load(call.resource, tail).map_err(|error| Status::bad_request(error.to_string()))?;
     if (&object.namespace, &object.name) != (&call.request.namespace, &call.request.name) {
         return Err(Status::bad_request("the object is another one than the request names").into());
     }
