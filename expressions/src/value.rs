@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use smol_str::SmolStr;
 
-use crate::declared::{DeclaredKind, Document, ListKind};
+use crate::declared::{Declared, DeclaredKind, Document, ListKind};
 use crate::escape::escape;
 use crate::evaluate::{Failure, Meter, shown};
 use crate::number::{self, Number};
@@ -101,6 +101,8 @@ pub enum List<'d> {
     Values(Arc<Vec<Value<'d>>>),
     /// Of a document: items are converted when they are looked at.
     Json(Document<'d>),
+    /// Of values that a set or map of a document became with more in it.
+    Merged(Arc<Vec<Value<'d>>>, &'d ListKind),
     /// One behind another.
     Joined(Arc<(List<'d>, List<'d>)>, usize),
 }
@@ -326,7 +328,7 @@ impl<'d> List<'d> {
     /// How many items there are.
     pub fn len(&self) -> usize {
         match self {
-            List::Values(items) => items.len(),
+            List::Values(items) | List::Merged(items, _) => items.len(),
             List::Json(document) => document.json.as_array().map_or(0, Vec::len),
             List::Joined(_, length) => *length,
         }
@@ -339,9 +341,7 @@ impl<'d> List<'d> {
 
     /// One behind the other. A list of a document that is a set or map stays one.
     pub fn join(self, other: List<'d>, meter: &mut Meter<'_>) -> Result<List<'d>, Failure> {
-        if let List::Json(document) = &self
-            && let DeclaredKind::List(_, kind @ (ListKind::Set | ListKind::Map(_))) = &document.of.kind
-        {
+        if let Some(kind) = self.kind() {
             return self.merge(kind, other, meter);
         }
         if self.is_empty() || other.is_empty() {
@@ -351,8 +351,18 @@ impl<'d> List<'d> {
         Ok(List::Joined(Arc::new((self, other)), length))
     }
 
+    /// Set or map; `None` for lists that are neither.
+    fn kind(&self) -> Option<&'d ListKind> {
+        let kind = match self {
+            List::Json(Document { of: Declared { kind: DeclaredKind::List(_, kind), .. }, .. }) => kind,
+            List::Merged(_, kind) => kind,
+            _ => return None,
+        };
+        (*kind != ListKind::Atomic).then_some(kind)
+    }
+
     /// What `+` makes of a set (what is there stays) and of a map (what has the same keys is replaced).
-    fn merge(&self, kind: &ListKind, other: List<'d>, meter: &mut Meter<'_>) -> Result<List<'d>, Failure> {
+    fn merge(&self, kind: &'d ListKind, other: List<'d>, meter: &mut Meter<'_>) -> Result<List<'d>, Failure> {
         let mut items = self.items(meter)?;
         for item in other.items(meter)? {
             let mut place = None;
@@ -368,7 +378,7 @@ impl<'d> List<'d> {
                 (None, _) => items.push(item),
             }
         }
-        Ok(List::Values(Arc::new(items)))
+        Ok(List::Merged(Arc::new(items), kind))
     }
 
     /// The item at an index, `None` beyond the end.
@@ -376,7 +386,7 @@ impl<'d> List<'d> {
         let mut list = self;
         loop {
             match list {
-                List::Values(items) => return items.get(index).cloned().map(Ok),
+                List::Values(items) | List::Merged(items, _) => return items.get(index).cloned().map(Ok),
                 List::Json(document) => {
                     let json = document.json.as_array()?.get(index)?;
                     let of = match &document.of.kind {
@@ -405,7 +415,7 @@ impl<'d> List<'d> {
         let mut open = vec![self];
         while let Some(list) = open.pop() {
             match list {
-                List::Values(values) => items.extend(values.iter().cloned()),
+                List::Values(values) | List::Merged(values, _) => items.extend(values.iter().cloned()),
                 List::Json(_) => {
                     for index in 0..list.len() {
                         items.extend(list.get(index).transpose()?);
@@ -431,15 +441,8 @@ impl<'d> List<'d> {
         if self.len() != other.len() {
             return Ok(false);
         }
-        let kind = match self {
-            List::Json(document) => match &document.of.kind {
-                DeclaredKind::List(_, kind) => kind,
-                _ => &ListKind::Atomic,
-            },
-            _ => &ListKind::Atomic,
-        };
         let (left, right) = (self.items(meter)?, other.items(meter)?);
-        if *kind != ListKind::Atomic {
+        if let Some(kind) = self.kind() {
             for item in &right {
                 let mut found = false;
                 for known in &left {
