@@ -5,6 +5,7 @@ use api::document::Document;
 use api::strategy::ScalePaths;
 use api::{Causes, Object, Status, Value};
 use serde_json::{Map, json};
+use smol_str::SmolStr;
 
 use crate::service::{Answer, Outcome, ShardError, Verb, WriteOptions};
 use crate::verbs::body::{decode_other, warn_or_refuse};
@@ -16,8 +17,8 @@ const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 
 /// An object's Scale.
 pub(crate) fn show(call: Call<'_>, object: &Object) -> Result<Answer, Status> {
-    let paths = call.resource.strategy.scale().ok_or_else(Status::unknown_path)?;
-    Ok(document_answer(200, of(paths, object)))
+    let paths = call.rules().scale().ok_or_else(Status::unknown_path)?;
+    Ok(document_answer(200, of(&paths, object)))
 }
 
 /// GET of `scale`.
@@ -27,23 +28,23 @@ pub(crate) fn read(call: Call<'_>) -> Result<Answer, ShardError> {
 
 /// PUT and PATCH of `scale`.
 pub(crate) async fn write(call: Call<'_>) -> Result<Answer, ShardError> {
-    let paths = call.resource.strategy.scale().ok_or_else(Status::unknown_path)?;
+    let paths = call.rules().scale().ok_or_else(Status::unknown_path)?;
     let shape = call.resource.schema.named(SCALE).ok_or_else(Status::unknown_path)?;
     match &call.request.verb {
         Verb::Update { body, format, options, .. } => {
             let mut warnings = Vec::new();
             let wanted = decode_other(shape, "Scale", body, *format, options, &mut warnings)?;
-            set(call, paths, options, warnings, &mut |_, _| Ok(wanted.clone())).await
+            set(call, &paths, options, warnings, &mut |_, _| Ok(wanted.clone())).await
         }
         Verb::Patch { body, patch, options } => {
             let mut change = |object: &Object, warnings: &mut Vec<String>| {
-                let document = of(paths, object);
+                let document = of(&paths, object);
                 let patch = Patch { kind: *patch, body, document: &document, shape, is_secret: false };
                 let Decoded { value, problems } = patch.apply()?;
                 warn_or_refuse(problems, options, warnings, |why| patch.refused(why))?;
                 Ok(value)
             };
-            set(call, paths, options, Vec::new(), &mut change).await
+            set(call, &paths, options, Vec::new(), &mut change).await
         }
         _ => Err(call.method_not_allowed().into()),
     }
@@ -53,7 +54,7 @@ type Wanted<'a> = dyn FnMut(&Object, &mut Vec<String>) -> Result<Value, Status> 
 
 async fn set(
     call: Call<'_>,
-    paths: ScalePaths,
+    paths: &ScalePaths,
     options: &WriteOptions,
     mut warnings: Vec<String>,
     wanted: &mut Wanted<'_>,
@@ -74,7 +75,7 @@ async fn set(
 }
 
 /// The object with the replicas of the Scale, and its preconditions.
-fn apply(call: Call<'_>, paths: ScalePaths, scale: &Value, old: &Value) -> Result<Value, Status> {
+fn apply(call: Call<'_>, paths: &ScalePaths, scale: &Value, old: &Value) -> Result<Value, Status> {
     if !matches!(scale.name(), "") && scale.name() != call.request.name {
         return Err(Status::bad_request(format!(
             "the name of the object ({}) does not match the name on the URL ({})",
@@ -89,7 +90,7 @@ fn apply(call: Call<'_>, paths: ScalePaths, scale: &Value, old: &Value) -> Resul
         return Err(Status::invalid("autoscaling", "Scale", &call.request.name, causes));
     }
     let mut document = old.clone();
-    document.set(paths.replicas, replicas);
+    document.set(&steps(&paths.replicas), replicas);
     document.set(&["metadata", "resourceVersion"], scale.text(&["metadata", "resourceVersion"]));
     if !scale.uid().is_empty() {
         document.set(&["metadata", "uid"], scale.uid());
@@ -97,8 +98,12 @@ fn apply(call: Call<'_>, paths: ScalePaths, scale: &Value, old: &Value) -> Resul
     Ok(document)
 }
 
+fn steps(path: &[SmolStr]) -> Vec<&str> {
+    path.iter().map(SmolStr::as_str).collect()
+}
+
 /// The Scale of an object.
-fn of(paths: ScalePaths, object: &Object) -> Value {
+fn of(paths: &ScalePaths, object: &Object) -> Value {
     let document = object.document();
     let mut metadata = Map::new();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
@@ -107,11 +112,15 @@ fn of(paths: ScalePaths, object: &Object) -> Value {
         }
     }
     let mut spec = Map::new();
-    if let Some(replicas) = document.int(paths.replicas).filter(|replicas| *replicas != 0) {
+    if let Some(replicas) = document.int(&steps(&paths.replicas)).filter(|replicas| *replicas != 0) {
         spec.insert("replicas".to_owned(), json!(replicas));
     }
-    let mut status = json!({"replicas": document.int(paths.status).unwrap_or(0)});
-    let selector = selector_text(document.at(paths.selector));
+    let mut status = json!({"replicas": document.int(&steps(&paths.status)).unwrap_or(0)});
+    let selector = match document.at(&steps(&paths.selector)) {
+        _ if paths.selector.is_empty() => String::new(),
+        Value::String(text) => text.clone(),
+        selector => selector_text(selector),
+    };
     if !selector.is_empty() {
         status["selector"] = json!(selector);
     }

@@ -7,6 +7,7 @@ use api::{Causes, Object, Status, Value};
 
 use super::{Call, Decision, Removal, View, object_answer, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
+use crate::definitions;
 use crate::service::{Answer, DeleteOptions, Propagation, ShardError};
 
 /// The garbage collector's finalizers.
@@ -76,6 +77,12 @@ pub(crate) fn decide(call: Call<'_>, view: &mut View<'_>, options: &DeleteOption
     {
         return Ok(decision);
     }
+    if call.is(definitions::ID_NAME) && !old.is_deleting() {
+        let mut document = old.clone();
+        definitions::mark(&mut document, &call.now());
+        set_finalizers(call, &mut document, options);
+        return Ok(put(call, document, &old, &object));
+    }
     let mut document = old.clone();
     let grace = graceful(call, &mut document, options);
     match grace {
@@ -88,7 +95,7 @@ pub(crate) fn decide(call: Call<'_>, view: &mut View<'_>, options: &DeleteOption
     }
     set_finalizers(call, &mut document, options);
     if document.list(&["metadata", "finalizers"]).is_empty() {
-        let last = ANSWERS_LAST_STATE.contains(&call.resource.id_name);
+        let last = ANSWERS_LAST_STATE.contains(&call.resource.id_name.as_str());
         return Ok(Decision::Remove(match grace {
             // Told what the deletion made of it, as if it had been written in between.
             Grace::Started if last => Removal::Document(document),
@@ -114,7 +121,7 @@ pub(crate) fn check_preconditions(
     old: &Value,
     options: &DeleteOptions,
 ) -> Result<(), Status> {
-    let refuse = |why: String| Err(Status::conflict(call.served.group, call.resource.kind, &call.request.name, &why));
+    let refuse = |why: String| Err(Status::conflict(&call.served.group, &call.resource.kind, &call.request.name, &why));
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != old.uid()) {
         return refuse(format!(
             "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been \
@@ -147,7 +154,7 @@ fn graceful(call: Call<'_>, document: &mut Value, options: &DeleteOptions) -> Gr
     if document.is_deleting() {
         return shorten(call, document, asked);
     }
-    let Some(grace) = call.resource.strategy.grace(document, asked) else { return Grace::None };
+    let Some(grace) = call.rules().grace(document, asked) else { return Grace::None };
     let until = call.now_micros() + grace.saturating_mul(1_000_000);
     document.set(&["metadata", "deletionTimestamp"], api::time::format_seconds(until));
     document.set(&["metadata", "deletionGracePeriodSeconds"], grace);
@@ -184,7 +191,7 @@ fn set_finalizers(call: Call<'_>, document: &mut Value, options: &DeleteOptions)
     let (orphan, foreground) = match options.propagation {
         _ if !supported => (false, false),
         Some(propagation) => (propagation == Propagation::Orphan, propagation == Propagation::Foreground),
-        None => (has(ORPHAN) || (call.resource.strategy.orphans_by_default() && !has(FOREGROUND)), has(FOREGROUND)),
+        None => (has(ORPHAN) || (call.rules().orphans_by_default() && !has(FOREGROUND)), has(FOREGROUND)),
     };
     if (orphan, foreground) == (has(ORPHAN), has(FOREGROUND)) {
         return;

@@ -1,17 +1,20 @@
 //! APIGroupList, APIGroup and APIResourceList.
 
+use std::sync::Arc;
+
+use api::Value;
 use api::resource::{Resource, Served};
-use api::{Registry, Value};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
 use serde_json::json;
+use smol_str::SmolStr;
 
 /// A named group and its versions, the preferred one first.
 pub(super) struct Group {
-    pub(super) name: &'static str,
-    pub(super) versions: Vec<&'static str>,
+    pub(super) name: SmolStr,
+    pub(super) versions: Vec<SmolStr>,
 }
 
 impl Group {
@@ -29,17 +32,17 @@ impl Group {
 }
 
 /// The named groups, in order of their names.
-pub(super) fn groups_of(registry: &Registry) -> Vec<Group> {
+pub(super) fn groups_of(kinds: &[Arc<Resource>]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    let all = registry.iter().flat_map(|resource| &resource.served);
+    let all = kinds.iter().flat_map(|resource| &resource.served);
     for Served { group, version, .. } in all.filter(|served| served.is_public() && !served.group.is_empty()) {
         match groups.iter_mut().find(|have| have.name == *group) {
             Some(have) if have.versions.contains(version) => {}
-            Some(have) => have.versions.push(version),
-            None => groups.push(Group { name: group, versions: vec![version] }),
+            Some(have) => have.versions.push(version.clone()),
+            None => groups.push(Group { name: group.clone(), versions: vec![version.clone()] }),
         }
     }
-    groups.sort_by_key(|group| group.name);
+    groups.sort_by(|a, b| a.name.cmp(&b.name));
     for group in &mut groups {
         group.versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
     }
@@ -59,8 +62,8 @@ pub(super) fn priority(version: &str) -> (u8, u32, u32) {
     }
 }
 
-pub(super) fn group_list(registry: &Registry) -> Value {
-    let groups: Vec<Value> = groups_of(registry).iter().map(|group| group.to_value(false)).collect();
+pub(super) fn group_list(kinds: &[Arc<Resource>]) -> Value {
+    let groups: Vec<Value> = groups_of(kinds).iter().map(|group| group.to_value(false)).collect();
     json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
 }
 
@@ -88,16 +91,16 @@ struct Row<'a> {
     kind: &'a str,
     verbs: &'a [&'static str],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    short_names: &'a [&'static str],
+    short_names: &'a [SmolStr],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    categories: &'a [&'static str],
+    categories: &'a [SmolStr],
     #[serde(skip_serializing_if = "String::is_empty")]
     storage_version_hash: String,
 }
 
 /// `None` where nothing is served under that version.
-pub(super) fn resource_list<'a>(registry: &'a Registry, group: &str, version: &str) -> Option<ResourceList<'a>> {
-    let served = registry.iter().filter_map(|resource| Some((resource, served_in(resource, group, version)?)));
+pub(super) fn resource_list<'a>(kinds: &'a [Arc<Resource>], group: &str, version: &str) -> Option<ResourceList<'a>> {
+    let served = kinds.iter().filter_map(|resource| Some((resource, served_in(resource, group, version)?)));
     let mut resources: Vec<Row<'_>> = served.flat_map(|(resource, served)| rows_of(resource, served)).collect();
     resources.sort_by(|a, b| a.name.cmp(&b.name));
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
@@ -112,12 +115,12 @@ pub(super) fn served_in<'a>(resource: &'a Resource, group: &str, version: &str) 
 
 fn rows_of<'a>(resource: &'a Resource, served: &'a Served) -> impl Iterator<Item = Row<'a>> {
     let row = Row {
-        name: resource.plural.to_owned(),
-        singular_name: resource.singular,
+        name: resource.plural.to_string(),
+        singular_name: &resource.singular,
         namespaced: resource.namespaced,
         group: "",
         version: "",
-        kind: resource.kind,
+        kind: &resource.kind,
         verbs: &served.verbs,
         short_names: &resource.short_names,
         categories: &resource.categories,
@@ -125,14 +128,14 @@ fn rows_of<'a>(resource: &'a Resource, served: &'a Served) -> impl Iterator<Item
         storage_version_hash: if served.verbs.contains(&"watch") { storage_hash(resource) } else { String::new() },
     };
     let subresources = served.subresources.iter().map(|sub| {
-        let other = (sub.group, sub.version) != (served.group, served.version) && !sub.version.is_empty();
+        let other = (&sub.group, &sub.version) != (&served.group, &served.version) && !sub.version.is_empty();
         Row {
             name: format!("{}/{}", resource.plural, sub.name),
             singular_name: "",
             namespaced: resource.namespaced,
-            group: if other { sub.group } else { "" },
-            version: if other { sub.version } else { "" },
-            kind: sub.kind,
+            group: if other { &sub.group } else { "" },
+            version: if other { &sub.version } else { "" },
+            kind: &sub.kind,
             verbs: &sub.verbs,
             short_names: &[],
             categories: &[],
