@@ -273,10 +273,8 @@ impl Checker<'_> {
 
     fn parameters(&mut self, of: &Type, fresh: &mut HashMap<SmolStr, Type>) {
         match of {
-            Type::Param(name) => {
-                if !fresh.contains_key(name) {
-                    fresh.insert(name.clone(), self.substitutions.fresh());
-                }
+            Type::Param(name) if !fresh.contains_key(name) => {
+                fresh.insert(name.clone(), self.substitutions.fresh());
             }
             Type::List(inner) | Type::Optional(inner) | Type::Type(Some(inner)) => self.parameters(inner, fresh),
             Type::Map(inner) => {
