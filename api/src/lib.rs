@@ -8,6 +8,7 @@
 
 pub mod ambient;
 pub mod builtin;
+pub mod cel;
 pub mod codec;
 pub mod crd;
 pub mod document;

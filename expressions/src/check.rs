@@ -6,9 +6,9 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 
 use crate::ast::{Ast, Fold, Kind, Literal, NodeId};
-use crate::constant;
 use crate::environment::{Environment, Function, Overload};
 use crate::issue::Issues;
+use crate::literals;
 use crate::types::Type;
 use crate::unify::{Substitutions, instantiate, most_general};
 
@@ -57,7 +57,7 @@ pub(crate) fn check(environment: &Environment, ast: Ast, source: &str) -> Result
     let types = types.iter().map(|of| of.as_ref().map_or(Type::Dyn, |of| substitutions.apply(of, true))).collect();
     let checked = Checked { ast, types, references, type_names };
     if issues.is_empty() {
-        constant::validate_literals(&checked, &mut issues);
+        literals::validate(&checked, &mut issues);
     }
     if issues.is_empty() { Ok(checked) } else { Err(issues) }
 }
@@ -273,10 +273,8 @@ impl Checker<'_> {
 
     fn parameters(&mut self, of: &Type, fresh: &mut HashMap<SmolStr, Type>) {
         match of {
-            Type::Param(name) => {
-                if !fresh.contains_key(name) {
-                    fresh.insert(name.clone(), self.substitutions.fresh());
-                }
+            Type::Param(name) if !fresh.contains_key(name) => {
+                fresh.insert(name.clone(), self.substitutions.fresh());
             }
             Type::List(inner) | Type::Optional(inner) | Type::Type(Some(inner)) => self.parameters(inner, fresh),
             Type::Map(inner) => {
@@ -303,14 +301,13 @@ impl Checker<'_> {
         self.report(id, format!("expected type '{expected}' but found '{found}'"));
     }
 
-    /// The common type of what stands together in a list or map.
-    fn join(&mut self, id: NodeId, previous: Option<Type>, current: Type) -> Type {
+    /// The common type of what stands together in a list or map. Where there is none, `literals` complains.
+    fn join(&mut self, previous: Option<Type>, current: Type) -> Type {
         let Some(previous) = previous else { return current };
         if self.substitutions.fits(&previous, &current) {
             return most_general(&previous, &current).clone();
         }
-        self.mismatch(id, &previous, &current);
-        Type::Error
+        Type::Dyn
     }
 
     /// The type of an item, an entry or a field, which may be optional.
@@ -331,7 +328,7 @@ impl Checker<'_> {
         for (item, optional) in items.iter().zip(optional) {
             self.check(*item);
             let current = self.maybe(*item, *optional);
-            of = Some(self.join(*item, of, current));
+            of = Some(self.join(of, current));
         }
         let of = of.unwrap_or_else(|| self.substitutions.fresh());
         self.set_weighed(id, Type::list(of));
@@ -342,10 +339,10 @@ impl Checker<'_> {
         for (key, value, optional) in entries {
             self.check(*key);
             let current = self.of(*key);
-            keys = Some(self.join(*key, keys, current));
+            keys = Some(self.join(keys, current));
             self.check(*value);
             let current = self.maybe(*value, *optional);
-            values = Some(self.join(*value, values, current));
+            values = Some(self.join(values, current));
         }
         let keys = keys.unwrap_or_else(|| self.substitutions.fresh());
         let values = values.unwrap_or_else(|| self.substitutions.fresh());

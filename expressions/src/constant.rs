@@ -1,12 +1,9 @@
-//! What is known before the first evaluation: lists and maps of literals, conversions of literals, names of types. And what
-//! is wrong with literals of durations, times and patterns.
+//! What is known before the first evaluation: lists and maps of literals, conversions of literals, names of types.
 
 use crate::ast::{Kind, Literal, NodeId};
 use crate::check::Checked;
-use crate::evaluate::{Failure, Limit, Meter, literal_value};
-use crate::issue::Issues;
+use crate::evaluate::{Failure, Limit, Meter};
 use crate::value::{Entries, Map, Value};
-use crate::{pattern, time};
 
 /// A value that lives as long as its program.
 pub(crate) type Constant = Value<'static>;
@@ -66,25 +63,5 @@ fn owned(literal: &Literal) -> Constant {
         Literal::Uint(value) => Value::Uint(*value),
         Literal::Double(value) => Value::Double(*value),
         Literal::Bytes(bytes) => Value::Bytes(bytes.clone().into()),
-    }
-}
-
-/// Complains about literals that no evaluation could use.
-pub(crate) fn validate_literals(checked: &Checked, issues: &mut Issues) {
-    for (_, node) in checked.ast.nodes() {
-        let Kind::Call { function, target, args } = &node.kind else { continue };
-        let (position, legal): (usize, fn(&str) -> bool) = match (function.as_str(), target) {
-            ("duration", None) => (0, |text| time::parse_duration(text).is_some()),
-            ("timestamp", None) => (0, |text| time::parse_rfc3339(text).is_some()),
-            ("matches", Some(_)) => (0, |text| pattern::compile(text).is_ok()),
-            ("matches", None) => (1, |text| pattern::compile(text).is_ok()),
-            _ => continue,
-        };
-        let Some(arg) = args.get(position) else { continue };
-        if let Kind::Literal(literal @ Literal::String(_)) = checked.ast.kind(*arg)
-            && literal_value(literal).as_text().is_some_and(|text| !legal(text))
-        {
-            issues.report(checked.ast.node(*arg).at, format!("invalid {function} argument"));
-        }
     }
 }

@@ -27,6 +27,7 @@ mod evaluate;
 mod issue;
 mod lexer;
 mod library;
+mod literals;
 mod macros;
 mod number;
 mod parse;

@@ -48,7 +48,7 @@ pub(crate) fn double_to_int(value: f64) -> Option<i64> {
 
 /// A double as a uint, if it is within range.
 pub(crate) fn double_to_uint(value: f64) -> Option<u64> {
-    (value.is_finite() && value >= 0.0 && value < 18_446_744_073_709_551_616.0).then_some(value as u64)
+    (0.0..18_446_744_073_709_551_616.0).contains(&value).then_some(value as u64)
 }
 
 /// As Go's `strconv.FormatFloat(x, 'g', -1, 64)` writes it.

@@ -53,12 +53,18 @@ fn translate(pattern: &str) -> String {
     let mut characters = pattern.chars().peekable();
     let mut class = false;
     let mut first = false;
+    // Whether a class of characters stood before, which begins no range.
+    let mut set = false;
     while let Some(character) = characters.next() {
         let at_start = std::mem::replace(&mut first, false);
+        let after_set = std::mem::replace(&mut set, false);
         match character {
             '\\' => match characters.next() {
                 Some('Q') => literal(&mut characters, &mut out),
-                Some(code) => escape(code, class, &mut out),
+                Some(code) => {
+                    set = class && "dDwWsSpP".contains(code);
+                    escape(code, class, &mut out);
+                }
                 None => out.push('\\'),
             },
             '[' if !class => {
@@ -81,7 +87,7 @@ fn translate(pattern: &str) -> String {
                 out.push('\\');
                 out.push(character);
             }
-            '-' if class && (at_start || characters.peek() == Some(&'-')) => out.push_str("\\-"),
+            '-' if class && (at_start || after_set || characters.peek() == Some(&'-')) => out.push_str("\\-"),
             _ => out.push(character),
         }
     }

@@ -12,7 +12,7 @@
 pub mod columns;
 mod defaults;
 pub mod definition;
-mod formats;
+pub(crate) mod formats;
 mod lists;
 mod path;
 pub mod props;

@@ -1,19 +1,14 @@
 //! Rules in CEL: `x-kubernetes-validations`, by the crate `expressions`.
 
-use std::sync::LazyLock;
-
-use expressions::Environment;
 use expressions::rules::{Budget, Complaint, Rules};
 
+use crate::cel;
 use crate::document::Value;
 use crate::status::{Cause, Causes};
 
-/// What expressions of definitions may use.
-static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(Environment::kubernetes);
-
 /// Compiles the rules of a version's schema; `path` is where the schema stands. What is wrong with them is complained about.
 pub(crate) fn compile(schema: &Value, path: &str) -> (Rules, Causes) {
-    let (rules, complaints) = Rules::compile(&ENVIRONMENT, schema, path, true);
+    let (rules, complaints) = Rules::compile(&cel::environment(), schema, path, true);
     (rules, causes(complaints))
 }
 

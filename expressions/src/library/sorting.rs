@@ -29,7 +29,7 @@ pub(super) fn library() -> Library {
     let mut overloads = Vec::new();
     for (of, [plain, keyed]) in comparable {
         let keys = Type::list(of);
-        overloads.push(Overload::member("sort", plain, &[keys.clone()], keys.clone(), sort));
+        overloads.push(Overload::member("sort", plain, std::slice::from_ref(&keys), keys.clone(), sort));
         overloads.push(Overload::member("@sortByAssociatedKeys", keyed, &[LIST(), keys], LIST(), sort));
     }
     Library { overloads, types: Vec::new() }

@@ -1,180 +1,26 @@
 //! Running a program: values, costs, and the limits at which it is stopped.
+//!
+//! [`Run`] walks the tree; [`Meter`] counts; [`Bindings`] are the variables. A mistake of the expression is a value of its
+//! own kind ([`Failure::Error`]), which `&&`, `||` and loops may swallow; being stopped is not.
 
-use std::cell::RefCell;
-use std::fmt;
+mod bindings;
+mod fold;
+mod meter;
+
 use std::sync::Arc;
 
 use smol_str::SmolStr;
 
-use crate::ast::{Fold, Kind, Literal, NodeId};
+pub use bindings::Bindings;
+pub use meter::{Failure, Limit, Meter};
+
+use crate::ast::{Kind, Literal, NodeId};
 use crate::cost::runtime;
-use crate::declared::{Document, Name};
-use crate::pattern::Patterns;
 use crate::program::{Plan, Program};
 use crate::value::{Entries, List, Map, StructValue, Text, Value};
 
 /// How deep programs may run, those of composed variables included.
 const DEEPEST: u16 = 400;
-/// After how much work the interrupt is looked at.
-const INTERVAL: u64 = 1024;
-
-/// Why there is no value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// What the expression did wrong: `no such key: x`, `division by zero`.
-    Error(Arc<str>),
-    /// The limit of costs or of work was reached.
-    Exhausted,
-    /// The interrupt said so.
-    Interrupted,
-}
-
-impl Failure {
-    /// A mistake of the expression.
-    pub fn error(message: impl Into<Arc<str>>) -> Self {
-        Failure::Error(message.into())
-    }
-
-    pub(crate) fn no_such_overload() -> Self {
-        Failure::error("no such overload")
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Failure::Error(message) => message,
-            Failure::Exhausted => "operation cancelled: actual cost limit exceeded",
-            Failure::Interrupted => "operation interrupted",
-        })
-    }
-}
-
-/// When to stop.
-#[derive(Clone, Copy)]
-pub struct Limit<'m> {
-    /// In CEL's units.
-    pub cost: u64,
-    /// In steps of this machine (some tens of nanoseconds each), for what costs nothing in CEL's units.
-    pub work: u64,
-    /// Asked now and then whether the time is up.
-    pub interrupted: Option<&'m (dyn Fn() -> bool + Sync)>,
-}
-
-impl Limit<'_> {
-    /// Of one call, as in Kubernetes: a million.
-    pub const PER_CALL: u64 = 1_000_000;
-
-    /// The limit of one call, without an interrupt.
-    pub fn per_call() -> Self {
-        Self::of(Self::PER_CALL)
-    }
-
-    /// A limit of costs, and of work in proportion.
-    pub fn of(cost: u64) -> Self {
-        Self { cost, work: cost.saturating_mul(10).max(10_000), interrupted: None }
-    }
-}
-
-impl fmt::Debug for Limit<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Limit {{ cost: {}, work: {} }}", self.cost, self.work)
-    }
-}
-
-/// Counts what an evaluation costs, and stops it.
-pub struct Meter<'m> {
-    limit: Limit<'m>,
-    cost: u64,
-    work: u64,
-    look: u64,
-    depth: u16,
-    pub(crate) patterns: Patterns,
-}
-
-impl<'m> Meter<'m> {
-    /// A meter at zero.
-    pub fn new(limit: Limit<'m>) -> Self {
-        Self { limit, cost: 0, work: 0, look: INTERVAL, depth: 0, patterns: Patterns::default() }
-    }
-
-    /// What was spent, in CEL's units.
-    pub fn cost(&self) -> u64 {
-        self.cost
-    }
-
-    /// Spends.
-    pub fn charge(&mut self, cost: u64) -> Result<(), Failure> {
-        self.cost = self.cost.saturating_add(cost);
-        if self.cost > self.limit.cost {
-            return Err(Failure::Exhausted);
-        }
-        self.work(1)
-    }
-
-    /// Works: what is not counted as cost, but takes time or memory.
-    pub fn work(&mut self, steps: u64) -> Result<(), Failure> {
-        self.work = self.work.saturating_add(steps);
-        if self.work > self.limit.work {
-            return Err(Failure::Exhausted);
-        }
-        if self.work >= self.look {
-            self.look = self.work + INTERVAL;
-            if self.limit.interrupted.is_some_and(|interrupted| interrupted()) {
-                return Err(Failure::Interrupted);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Meter<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Meter {{ cost: {}, work: {} }}", self.cost, self.work)
-    }
-}
-
-/// What the variables of a program stand for.
-#[derive(Debug, Default)]
-pub struct Bindings<'d> {
-    values: Vec<(Name, Result<Value<'d>, Failure>)>,
-    composed: Vec<(Name, Composed<'d>)>,
-}
-
-/// Programs whose values are fields of one variable, run when they are first asked for.
-#[derive(Debug)]
-struct Composed<'d> {
-    programs: Vec<(Name, &'d Program)>,
-    values: RefCell<Vec<Option<Result<Value<'d>, Failure>>>>,
-}
-
-impl<'d> Bindings<'d> {
-    /// No variables.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// A variable.
-    pub fn bind(&mut self, name: impl Into<Name>, value: Value<'d>) -> &mut Self {
-        self.values.push((name.into(), Ok(value)));
-        self
-    }
-
-    /// A variable that is a document; one that does not fit its schema is an error where it is used.
-    pub fn bind_document(&mut self, name: impl Into<Name>, document: Document<'d>) -> &mut Self {
-        self.values.push((name.into(), Value::of(document)));
-        self
-    }
-
-    /// A variable (`variables`) whose fields are programs, each run at most once, over these same bindings.
-    pub fn compose(&mut self, name: impl Into<Name>, programs: Vec<(Name, &'d Program)>) -> &mut Self {
-        let values = RefCell::new(vec![None; programs.len()]);
-        self.composed.push((name.into(), Composed { programs, values }));
-        self
-    }
-}
 
 /// The outcome of an evaluation, and what it cost.
 #[derive(Debug)]
@@ -317,7 +163,7 @@ impl<'r, 'd, 'm> Run<'r, 'd, 'm> {
         self.field_of(&value, field)?.ok_or_else(|| Failure::error(format!("no such key: {field}")))
     }
 
-    fn composed(&mut self, composed: &'r Composed<'d>, field: &str, test: bool) -> Evaluated<'d> {
+    fn composed(&mut self, composed: &'r bindings::Composed<'d>, field: &str, test: bool) -> Evaluated<'d> {
         let Some(at) = composed.programs.iter().position(|(name, _)| name == field) else {
             return if test { Ok(Value::Bool(false)) } else { Err(Failure::error(format!("no such key: {field}"))) };
         };
@@ -524,137 +370,6 @@ impl<'r, 'd, 'm> Run<'r, 'd, 'm> {
         }
         self.meter.charge(40)?;
         Ok(Value::Struct(Arc::new(StructValue { name: name.clone(), fields: made })))
-    }
-
-    fn fold(&mut self, fold: &'d Fold) -> Evaluated<'d> {
-        let range = self.evaluate(fold.range)?;
-        let init = self.evaluate(fold.init);
-        if let Err(failure @ (Failure::Exhausted | Failure::Interrupted)) = init {
-            return Err(failure);
-        }
-        let base = self.scope.len();
-        self.scope.push((&fold.accumulator, init));
-        let result = self.iterate(fold, range).and_then(|()| self.evaluate(fold.result));
-        self.scope.truncate(base);
-        result
-    }
-
-    fn iterate(&mut self, fold: &'d Fold, range: Value<'d>) -> Result<(), Failure> {
-        match range {
-            Value::List(list) => {
-                let mut at = 0;
-                while let Some(item) = list.get(at) {
-                    let first = if fold.second.is_some() { Ok(Value::Int(at as i64)) } else { item.clone() };
-                    if !self.turn(fold, first, item)? {
-                        break;
-                    }
-                    at += 1;
-                }
-                Ok(())
-            }
-            Value::Map(map) => {
-                for key in map.keys() {
-                    let value = match &fold.second {
-                        Some(_) => map.get(&key).unwrap_or(Ok(Value::Null)),
-                        None => Ok(Value::Null),
-                    };
-                    if !self.turn(fold, Ok(key), value)? {
-                        break;
-                    }
-                }
-                Ok(())
-            }
-            other => {
-                let of = other.type_of();
-                Err(Failure::error(format!("got '{}', expected iterable type", of.name())))
-            }
-        }
-    }
-
-    /// One turn of a loop; whether it went on.
-    fn turn(&mut self, fold: &'d Fold, first: Evaluated<'d>, second: Evaluated<'d>) -> Result<bool, Failure> {
-        let base = self.scope.len();
-        self.scope.push((&fold.variable, first));
-        if let Some(name) = &fold.second {
-            self.scope.push((name, second));
-        }
-        let goes_on = self.evaluate(fold.condition).and_then(|condition| match condition {
-            Value::Bool(goes_on) => Ok(goes_on),
-            _ => Err(Failure::no_such_overload()),
-        });
-        let turned = match goes_on {
-            Ok(true) => self.step(fold, base).map(|()| true),
-            Ok(false) => Ok(false),
-            Err(failure) => Err(failure),
-        };
-        self.scope.truncate(base);
-        turned
-    }
-
-    fn step(&mut self, fold: &'d Fold, base: usize) -> Result<(), Failure> {
-        let next = match self.kind(fold.step) {
-            // A condition around it: what grows is not copied, what does not stays where it is.
-            Kind::Call { function, args, .. } if function == "_?_:_" && self.grows(fold, args[1]) => {
-                match self.evaluate(args[0]) {
-                    Ok(Value::Bool(true)) => return self.grow(args[1], base),
-                    Ok(Value::Bool(false)) => return Ok(()),
-                    Ok(_) => Err(Failure::no_such_overload()),
-                    Err(failure) => Err(failure),
-                }
-            }
-            _ if self.grows(fold, fold.step) => return self.grow(fold.step, base),
-            _ => self.evaluate(fold.step),
-        };
-        if let Err(failure @ (Failure::Exhausted | Failure::Interrupted)) = next {
-            return Err(failure);
-        }
-        self.scope[base - 1].1 = next;
-        Ok(())
-    }
-
-    /// Whether a step adds to the accumulator, and nothing else looks at it.
-    fn grows(&self, fold: &Fold, step: NodeId) -> bool {
-        let Kind::Call { function, target: None, args } = self.kind(step) else { return false };
-        let adds = function == "_+_" && matches!(self.kind(args[1]), Kind::List { .. });
-        (adds || (function == "cel.@mapInsert" && args.len() == 3))
-            && matches!(self.kind(args[0]), Kind::Ident(name) if *name == fold.accumulator)
-            && fold.accumulator == crate::ast::ACCUMULATOR
-    }
-
-    /// `accumulator + [item]` and inserting into a map, in place. Costs what the call would.
-    fn grow(&mut self, step: NodeId, base: usize) -> Result<(), Failure> {
-        let Kind::Call { args, .. } = self.kind(step) else { return Ok(()) };
-        self.meter.charge(1)?;
-        let mut values = Vec::with_capacity(2);
-        for arg in &args[1..] {
-            match self.evaluate(*arg) {
-                Ok(value) => values.push(value),
-                Err(Failure::Error(message)) => {
-                    self.meter.charge(1)?;
-                    self.scope[base - 1].1 = Err(Failure::Error(message));
-                    return Ok(());
-                }
-                Err(stopped) => return Err(stopped),
-            }
-        }
-        self.meter.charge(1)?;
-        let accumulator = &mut self.scope[base - 1].1;
-        let outcome = match (accumulator, values.as_slice()) {
-            (Ok(Value::List(List::Values(items))), [Value::List(List::Values(more))]) => {
-                Arc::make_mut(items).extend(more.iter().cloned());
-                Ok(())
-            }
-            (Ok(Value::Map(Map::Values(entries))), [key, value]) => {
-                Arc::make_mut(entries).insert(key.clone(), value.clone())
-            }
-            _ => return Ok(()),
-        };
-        match outcome {
-            Err(Failure::Error(message)) => self.scope[base - 1].1 = Err(Failure::Error(message)),
-            Err(stopped) => return Err(stopped),
-            Ok(()) => {}
-        }
-        Ok(())
     }
 }
 
