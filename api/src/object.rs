@@ -15,7 +15,7 @@ use smol_str::SmolStr;
 
 use crate::apply;
 use crate::document::Document;
-use crate::resource::Resource;
+use crate::resource::{Resource, SelectableField};
 use crate::selector::Selectable;
 use crate::version::Version;
 
@@ -251,6 +251,11 @@ impl Selectable for Object {
 
     fn field(&self, at: usize) -> &str {
         self.fields.get(at).map_or("", SmolStr::as_str)
+    }
+
+    /// Reads the whole document, so it is slow.
+    fn custom_field(&self, field: &SelectableField) -> SmolStr {
+        field.read(&self.document())
     }
 
     fn name(&self) -> &str {

@@ -1,20 +1,21 @@
-//! The table of kinds: what is served under which path, how it is stored, and who decides about it.
+//! A kind: what is served under which path, how it is stored, and who decides about it.
 //!
 //! A kind is a row: of `api/schema/resources.txt` for the built-in ones, of a CustomResourceDefinition for others.
 
-use std::collections::HashMap;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use smol_str::SmolStr;
 
-use crate::document::{Document, Value};
+use crate::document::Value;
 use crate::schema::{Schema, Shape, TypeId};
 use crate::strategy::Strategy;
 
-/// Index of a row in its [`Registry`]. Not stable across processes: keys and the wire carry [`Resource::id_name`].
+/// Number of a kind in its [`Registry`]. Not stable across processes: keys and the wire carry [`Resource::id_name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ResourceId(pub u16);
+pub struct ResourceId(pub u32);
 
 /// Where a resource's objects live among the slots (DESIGN D3).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,9 @@ pub enum Spread {
     Name,
     /// By name in one namespace, with the namespace elsewhere: Leases in kube-node-lease.
     NameIn(&'static str),
+    /// With their namespace, or by name where they have none: custom kinds, of which an owner of slots may not know yet
+    /// what they are.
+    Scope,
 }
 
 /// What an acknowledgement of a write promises (DESIGN D6).
@@ -40,17 +44,23 @@ pub enum Durability {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectableField {
     /// As clients write it: `spec.nodeName`.
-    pub label: &'static str,
+    pub label: SmolStr,
     /// The steps to it in the document.
-    pub path: Vec<&'static str>,
+    pub path: Vec<SmolStr>,
     /// What an absent field reads as: `""`, `"false"` for booleans, `"0"` for numbers.
     pub absent: &'static str,
 }
 
 impl SelectableField {
+    /// A field of a custom kind, whose name is the way to it.
+    pub fn custom(label: &str) -> Self {
+        Self { label: label.into(), path: label.split('.').map(SmolStr::new).collect(), absent: "" }
+    }
+
     /// The field's text in a document.
     pub fn read(&self, document: &Value) -> SmolStr {
-        match document.at(&self.path) {
+        let found = self.path.iter().try_fold(document, |value, step| value.get(step.as_str()));
+        match found.unwrap_or(&Value::Null) {
             Value::Null => SmolStr::new_static(self.absent),
             Value::String(text) => text.into(),
             other => SmolStr::new(other.to_string()),
@@ -64,11 +74,11 @@ pub struct Subresource {
     /// `status`, `scale`, `binding`, …
     pub name: &'static str,
     /// Kind of its bodies, with group and version where they differ from the parent's.
-    pub kind: &'static str,
+    pub kind: SmolStr,
     /// Group of `kind`.
-    pub group: &'static str,
+    pub group: SmolStr,
     /// Version of `kind`.
-    pub version: &'static str,
+    pub version: SmolStr,
     /// Kubernetes verbs, as discovery lists them.
     pub verbs: Vec<&'static str>,
 }
@@ -77,9 +87,9 @@ pub struct Subresource {
 #[derive(Debug)]
 pub struct Served {
     /// Empty for the core group.
-    pub group: &'static str,
+    pub group: SmolStr,
     /// `v1`, `v1beta1`, …
-    pub version: &'static str,
+    pub version: SmolStr,
     /// The type of its documents.
     pub type_id: TypeId,
     /// Kubernetes verbs, as discovery lists them. None where the version is stored but not served (see
@@ -112,12 +122,38 @@ impl Served {
 
     /// `v1` or `apps/v1`.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }
     }
 
     /// The subresource of that name.
     pub fn subresource(&self, name: &str) -> Option<&Subresource> {
         self.subresources.iter().find(|sub| sub.name == name)
+    }
+}
+
+/// A kind's rules: part of the program for a built-in kind, made at run time for a custom one.
+#[derive(Clone)]
+pub enum Rules {
+    /// Of a file in `api/src/strategy`.
+    Builtin(&'static dyn Strategy),
+    /// Of a CustomResourceDefinition.
+    Custom(Arc<dyn Strategy>),
+}
+
+impl Deref for Rules {
+    type Target = dyn Strategy;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Builtin(strategy) => *strategy,
+            Self::Custom(strategy) => &**strategy,
+        }
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rules")
     }
 }
 
@@ -127,21 +163,21 @@ pub struct Resource {
     /// Its row.
     pub id: ResourceId,
     /// Stored identity, part of every key: `pods`, `deployments.apps`.
-    pub id_name: &'static str,
+    pub id_name: SmolStr,
     /// Group of the stored version.
-    pub group: &'static str,
+    pub group: SmolStr,
     /// `deployments`
-    pub plural: &'static str,
+    pub plural: SmolStr,
     /// `deployment`
-    pub singular: &'static str,
+    pub singular: SmolStr,
     /// `Deployment`
-    pub kind: &'static str,
+    pub kind: SmolStr,
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
     /// `deploy`
-    pub short_names: Vec<&'static str>,
+    pub short_names: Vec<SmolStr>,
     /// `all`
-    pub categories: Vec<&'static str>,
+    pub categories: Vec<SmolStr>,
     /// Where its objects live.
     pub spread: Spread,
     /// What its acknowledgements promise outside [`Spread::NameIn`] exceptions; see [`Resource::durability`].
@@ -159,12 +195,38 @@ pub struct Resource {
     /// Served versions; the first is the stored one.
     pub served: Vec<Served>,
     /// What the schema cannot say.
-    pub strategy: &'static dyn Strategy,
+    pub strategy: Rules,
     /// The types of its documents.
     pub schema: Arc<Schema>,
 }
 
 impl Resource {
+    /// A row for a custom kind of which nothing is known but its name: no version of it is served.
+    pub fn undefined(id: ResourceId, id_name: &str) -> Self {
+        let (plural, group) = id_name.split_once('.').unwrap_or((id_name, ""));
+        Self {
+            id,
+            id_name: id_name.into(),
+            group: group.into(),
+            plural: plural.into(),
+            singular: SmolStr::default(),
+            kind: SmolStr::default(),
+            namespaced: true,
+            short_names: Vec::new(),
+            categories: Vec::new(),
+            spread: Spread::Scope,
+            relaxed: false,
+            selectable: Vec::new(),
+            indexed: None,
+            generation: true,
+            has_status: false,
+            create_on_update: false,
+            served: Vec::new(),
+            strategy: Rules::Builtin(crate::strategy::of(group, "")),
+            schema: Schema::builtin(),
+        }
+    }
+
     /// The shape of documents of a served version.
     pub fn shape(&self, served: &Served) -> Shape<'_> {
         self.schema.shape(served.type_id)
@@ -189,10 +251,11 @@ impl Resource {
         let by_name = match self.spread {
             Spread::Name => true,
             Spread::NameIn(only) => namespace == only,
+            Spread::Scope => namespace.is_empty(),
             Spread::Namespace => false,
         };
         if by_name {
-            crate::slot::of_spread(cluster, self.id_name, namespace, name)
+            crate::slot::of_spread(cluster, &self.id_name, namespace, name)
         } else {
             crate::slot::of_namespace(cluster, if self.namespaced { namespace } else { name })
         }
@@ -203,54 +266,9 @@ impl Resource {
     pub fn list_slot(&self, cluster: &str, namespace: &str) -> Option<crate::slot::Slot> {
         let one = self.namespaced && !namespace.is_empty();
         match self.spread {
-            Spread::Namespace if one => Some(crate::slot::of_namespace(cluster, namespace)),
+            Spread::Namespace | Spread::Scope if one => Some(crate::slot::of_namespace(cluster, namespace)),
             Spread::NameIn(only) if one && namespace != only => Some(crate::slot::of_namespace(cluster, namespace)),
             _ => None,
         }
-    }
-}
-
-/// The resources of one logical cluster's API, and the paths to them.
-#[derive(Debug)]
-pub struct Registry {
-    resources: Vec<Arc<Resource>>,
-    by_path: HashMap<(SmolStr, SmolStr, SmolStr), (ResourceId, usize)>,
-    by_name: HashMap<&'static str, ResourceId>,
-}
-
-impl Registry {
-    /// A registry of those rows. Their ids must be their positions. Versions that are not public get no path.
-    pub fn new(resources: Vec<Resource>) -> Self {
-        let mut by_path = HashMap::new();
-        let mut by_name = HashMap::new();
-        for resource in &resources {
-            by_name.insert(resource.id_name, resource.id);
-            for (at, served) in resource.served.iter().enumerate().filter(|(_, served)| served.is_public()) {
-                let path = (served.group.into(), served.version.into(), resource.plural.into());
-                by_path.insert(path, (resource.id, at));
-            }
-        }
-        Self { resources: resources.into_iter().map(Arc::new).collect(), by_path, by_name }
-    }
-
-    /// The resource served under a path, and which of its versions.
-    pub fn resolve(&self, group: &str, version: &str, plural: &str) -> Option<(&Arc<Resource>, usize)> {
-        let path = (group.into(), version.into(), plural.into());
-        self.by_path.get(&path).map(|(id, served)| (self.get(*id), *served))
-    }
-
-    /// The resource stored as `id_name`.
-    pub fn named(&self, id_name: &str) -> Option<&Arc<Resource>> {
-        self.by_name.get(id_name).map(|id| self.get(*id))
-    }
-
-    /// The row of an id of this registry.
-    pub fn get(&self, id: ResourceId) -> &Arc<Resource> {
-        &self.resources[usize::from(id.0)]
-    }
-
-    /// Every row.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.resources.iter()
     }
 }

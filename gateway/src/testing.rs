@@ -24,6 +24,7 @@ use shards::service::{
 use shards::topology::{Member, SlotMap, Topology, owner_of};
 use shards::{Shard, ShardConfig, ShardMetrics, ShardOptions, bootstrap};
 use store::memory::MemoryStore;
+use store::testing::FaultyStore;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -178,7 +179,7 @@ pub(crate) struct Cluster {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) gates: Vec<Arc<Gate>>,
     pub(crate) registry: Arc<Registry>,
-    store: Arc<MemoryStore>,
+    pub(crate) store: Arc<FaultyStore>,
     maps: watch::Sender<Arc<SlotMap>>,
     stop: CancellationToken,
 }
@@ -196,7 +197,8 @@ impl Cluster {
 
     pub(crate) async fn with(count: usize, config: GatewayConfig) -> Self {
         let (ambient, registry) = (ambient(), Arc::new(registry(&RuntimeConfig::default())));
-        let (store, stop) = (Arc::new(MemoryStore::new()), CancellationToken::new());
+        let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new()), 1));
+        let stop = CancellationToken::new();
         let mut opened = Vec::new();
         for ordinal in 0..count {
             let slots = (0..SLOTS).map(Slot).filter(|slot| usize::from(owner_of(*slot, count)) == ordinal).collect();
@@ -303,7 +305,7 @@ async fn open(
     slots: Vec<Slot>,
     ambient: &Ambient,
     registry: &Arc<Registry>,
-    store: &Arc<MemoryStore>,
+    store: &Arc<FaultyStore>,
 ) -> Arc<Shard> {
     let config = ShardConfig {
         ordinal,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::ambient::Ambient;
-use api::resource::{Registry, Resource};
 use api::status::Reason;
+use api::{Registry, Resource};
 use api::{Status, Value};
 use bytes::Bytes;
 use futures_util::future::{try_join, try_join_all};

@@ -345,7 +345,7 @@ pub(crate) async fn catch_up(
 ) -> Result<bool, OpenError> {
     discover(layout, store, slot).await?;
     for at in 0..layout.clusters() {
-        let cluster = layout.cluster(at);
+        let cluster = &layout.cluster(at);
         let key = keys::floors(slot, cluster);
         let floors = match patiently(|| store.get(key.clone())).await? {
             Some(value) => keys::decode_floors(&value).ok_or_else(|| damaged(&key))?,
@@ -399,11 +399,9 @@ pub(crate) fn shelve(layout: &Layout, loaded: impl IntoIterator<Item = Loaded>) 
     let mut shelves: Vec<Shelf> = layout.tables().map(|_| Shelf::default()).collect();
     for loaded in loaded {
         for ((cluster_at, class), log) in &loaded.logs {
-            let tables = layout.tables_of(usize::from(*cluster_at));
-            for (table, shelf) in tables.iter().zip(&mut shelves[layout.begin(*cluster_at)..]) {
-                if table.class == *class {
-                    shelf.floor = shelf.floor.max(log.floor);
-                }
+            for (id, _) in layout.tables_of(usize::from(*cluster_at)).iter().filter(|(_, t)| t.class == *class) {
+                let shelf = &mut shelves[id.0 as usize];
+                shelf.floor = shelf.floor.max(log.floor);
             }
         }
         for (table, part) in loaded.parts {

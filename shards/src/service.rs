@@ -311,7 +311,13 @@ impl ShardError {
         match self {
             Self::Status(status) => status,
             unexecuted if unexecuted.is_unexecuted() => Status::unavailable(unexecuted.to_string()).retry_after(1),
-            lost => Status::new(Reason::Timeout, format!("the outcome of the request is unknown: {lost}")),
+            // As the reference words what may have happened.
+            lost => Status::new(
+                Reason::Timeout,
+                format!(
+                    "Timeout: request did not complete within the allotted timeout, its outcome is unknown: {lost}"
+                ),
+            ),
         }
     }
 }

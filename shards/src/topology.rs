@@ -15,8 +15,10 @@ use crate::service::{Answer, Request, ShardError, ShardService, Verb};
 
 /// How long a request waits for its slot to have an owner that can be reached.
 pub const OWNER_WAIT: Duration = Duration::from_secs(2);
-/// How long a write can be settled by its id (DESIGN D6).
-const SETTLED: Duration = Duration::from_secs(60);
+/// How long a write whose connection broke is asked for by its id, counted from then: twice what it takes until the slots of a
+/// dead shard are served again. After that its client is told that nobody knows. (By the id it could be settled for longer, see
+/// DESIGN D6, but a client that waits for so long has given up.)
+pub const SETTLED: Duration = Duration::from_secs(6);
 /// First and longest pause before the same owner is asked again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
@@ -117,14 +119,16 @@ impl Topology {
     }
 
     /// Sends a request to the owner of a slot. Waits up to [`OWNER_WAIT`] for one, looks at the map again when it was stale,
-    /// and asks again under the same id when the connection broke: the owner, or its successor, carries it out once.
+    /// and asks again under the same id when the connection broke, for [`SETTLED`]: the owner, or its successor, carries it out
+    /// once.
     pub async fn execute(&self, slot: Slot, request: Request) -> Result<Answer, Status> {
         let began = tokio::time::Instant::now();
         let (mut pause, mut lost) = (PAUSE.0, None);
+        let mut until = began + OWNER_WAIT;
         loop {
             let map = self.current();
             let error = match map.owner(slot) {
-                Some(owner) => match owner.service.execute(request.clone()).await {
+                Some(owner) => match execute(owner, request.clone(), lost.is_some().then_some(until)).await {
                     Ok(answer) => return Ok(answer),
                     Err(ShardError::Status(status)) => return Err(status),
                     Err(error) => error,
@@ -132,15 +136,29 @@ impl Topology {
                 None => ShardError::NotOwner,
             };
             if matches!(error, ShardError::Lost(_)) && !matches!(request.verb, Verb::Get { .. }) {
+                if lost.is_none() {
+                    until = tokio::time::Instant::now() + SETTLED;
+                }
                 lost = Some(error.clone());
             }
-            if began.elapsed() + pause >= if lost.is_some() { SETTLED } else { OWNER_WAIT } {
+            if tokio::time::Instant::now() + pause >= until {
                 return Err(lost.map_or_else(|| no_owner(slot, &error), ShardError::into_status));
             }
             // The owner may come back before the map changes.
             let _ = tokio::time::timeout(pause, self.newer_than(map.generation)).await;
             pause = (pause * 2).min(PAUSE.1);
         }
+    }
+}
+
+/// Asks an owner; whoever asks again waits no longer than `until`.
+async fn execute(owner: &Member, request: Request, until: Option<tokio::time::Instant>) -> Result<Answer, ShardError> {
+    let answer = owner.service.execute(request);
+    match until {
+        None => answer.await,
+        Some(until) => tokio::time::timeout_at(until, answer)
+            .await
+            .unwrap_or_else(|_| Err(ShardError::Lost("nobody could say in time what became of it".to_owned()))),
     }
 }
 

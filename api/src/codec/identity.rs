@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::builtin::{RuntimeConfig, registry};
+use crate::schema::Shortened;
 
 /// splitmix64: small, seeded, good enough to choose fields.
 pub(super) struct Dice(pub(super) u64);
@@ -67,6 +68,12 @@ fn value(shape: Shape<'_>, of: &Type, dice: &mut Dice, depth: usize) -> Value {
             .into(),
         Type::RawExtension | Type::FieldsV1 | Type::Any => json!({"kind": "X", "zero": 0, "none": null, "list": []}),
         Type::Message(id) => message(shape.schema.shape(*id), dice, depth),
+        Type::Union(id, shortened) => match (dice.roll(2), shortened) {
+            (0, _) => message(shape.schema.shape(*id), dice, depth),
+            (_, Shortened::Bool) => (dice.roll(2) == 0).into(),
+            (_, Shortened::List) => value(shape, &Type::List(Box::new(Type::Message(*id))), dice, depth),
+            (_, Shortened::Strings) => value(shape, &Type::List(Box::new(Type::String)), dice, depth),
+        },
         Type::List(item) => (0..dice.roll(3)).map(|_| value(shape, item, dice, depth + 1)).collect(),
         Type::Map(item) => {
             let pairs = (0..dice.roll(3)).map(|at| (format!("k{at}"), value(shape, item, dice, depth + 1)));

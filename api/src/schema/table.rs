@@ -17,7 +17,10 @@ use std::collections::HashMap;
 
 use smol_str::SmolStr;
 
-use super::{Field, ListType, Message, PatchStrategy, Presence, Schema, Type, TypeId};
+use super::{Field, ListType, Message, PatchStrategy, Presence, Schema, Shortened, Type, TypeId};
+
+/// What the unions of apiextensions are about.
+const PROPS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
 
 /// The types of Kubernetes v1.36.
 pub(super) const V1_36: &str = include_str!("../../schema/v1.36.txt");
@@ -156,6 +159,9 @@ fn type_of(word: &str, package: &str, ids: &HashMap<SmolStr, TypeId>) -> Option<
         "RawExtension" => Type::RawExtension,
         "FieldsV1" => Type::FieldsV1,
         "any" => Type::Any,
+        "SchemaOrList" => Type::Union(*ids.get(PROPS)?, Shortened::List),
+        "SchemaOrBool" => Type::Union(*ids.get(PROPS)?, Shortened::Bool),
+        "SchemaOrStrings" => Type::Union(*ids.get(PROPS)?, Shortened::Strings),
         _ => Type::Message(match word.strip_prefix('.') {
             Some(name) => *ids.get(&full_name(package, name))?,
             None => *ids.get(word)?,

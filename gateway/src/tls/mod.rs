@@ -3,6 +3,7 @@
 //! A connection's client certificate is looked at once, when it is made. Start reading at [`Gateway::serve`].
 
 pub(crate) mod client;
+mod fresh;
 mod server;
 
 use std::io;
@@ -26,6 +27,8 @@ use tokio_util::task::TaskTracker;
 
 #[cfg(test)]
 pub(crate) use server::config as server_config;
+
+use fresh::Fresh;
 
 use crate::authn::certificate_user;
 use crate::config::Limits;
@@ -84,8 +87,7 @@ impl Gateway {
         files: TlsFiles,
         shutdown: CancellationToken,
     ) -> Result<(), ServeError> {
-        let tls = server::config(&files, self.inner.config.client_ca.as_deref())?;
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let fresh = Fresh::new(files, self.inner.config.client_ca.as_deref())?;
         let listen_error = |error| {
             let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
             ServeError::Listen { address, error }
@@ -94,10 +96,11 @@ impl Gateway {
         let listener = TcpListener::from_std(listener.try_clone().map_err(listen_error)?).map_err(listen_error)?;
         let connections = TaskTracker::new();
         let budget = Arc::new(Semaphore::new(self.inner.config.limits.connections));
-        let accept = self.accept(&listener, &acceptor, &budget, &connections, &shutdown);
+        let accept = self.accept(&listener, &fresh, &budget, &connections, &shutdown);
         tokio::select! {
             () = shutdown.cancelled() => {}
             never = accept => match never {},
+            never = fresh.keep() => match never {},
         }
         drop(listener);
         self.stop();
@@ -111,7 +114,7 @@ impl Gateway {
     async fn accept(
         &self,
         listener: &TcpListener,
-        acceptor: &TlsAcceptor,
+        fresh: &Fresh,
         budget: &Arc<Semaphore>,
         connections: &TaskTracker,
         shutdown: &CancellationToken,
@@ -122,7 +125,7 @@ impl Gateway {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let connection =
-                        connect(self.inner.clone(), self.handler(), stream, peer, acceptor.clone(), shutdown.clone());
+                        connect(self.inner.clone(), self.handler(), stream, peer, fresh.acceptor(), shutdown.clone());
                     connections.spawn(async move {
                         connection.await;
                         drop(permit);

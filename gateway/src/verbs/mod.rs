@@ -52,10 +52,8 @@ pub(crate) async fn dispatch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response<Body>, Status> {
-    let (resource, served) = match gateway.registry.resolve(&info.group, &info.version, &info.resource) {
-        Some((resource, served)) => (resource.clone(), served),
-        None => return Err(Status::unknown_path()),
-    };
+    let found = gateway.registry.resolve_in(&info.cluster, &info.group, &info.version, &info.resource);
+    let (resource, served) = found.ok_or_else(Status::unknown_path)?;
     let namespace = if resource.namespaced { info.namespace.clone() } else { SmolStr::default() };
     let call = Call { gateway, info, user, headers, resource, served, namespace };
     call.check()?;
@@ -166,9 +164,10 @@ impl Call {
         if format == Format::Yaml && !self.info.subresource.is_empty() {
             return Ok(());
         }
-        let kind = self.served().subresource(&self.info.subresource).map_or(self.resource.kind, |sub| sub.kind);
+        let sub = self.served().subresource(&self.info.subresource);
+        let kind = sub.map_or(&self.resource.kind, |sub| &sub.kind);
         let peek = crate::peek::peek(shape, body, format)
-            .map_err(|malformed| codec::refusal(kind, self.served().version, body, format, &malformed))?;
+            .map_err(|malformed| codec::refusal(kind, &self.served().version, body, format, &malformed))?;
         if !peek.name.is_empty() && peek.name != self.info.name {
             return Err(Status::bad_request(format!(
                 "the name of the object ({}) does not match the name on the URL ({})",

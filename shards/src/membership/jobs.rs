@@ -21,8 +21,10 @@ const ADOPTIONS: usize = 4;
 /// Slots that move in one batch: at first, and at most.
 const BATCH: (usize, usize) = (32, 128);
 /// While slots move nobody writes to them. Batches that take longer than the second get smaller, those that take less than the
-/// first get larger.
+/// first get larger. Fewer than [`LEAST`] would not help: what they take is waiting for the store and the heir, and a busy machine
+/// would never be done.
 const STOP: (Duration, Duration) = (Duration::from_millis(12), Duration::from_millis(35));
+const LEAST: usize = 16;
 /// How long nothing is tried again after it has failed.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a member that did not take slots is left alone.
@@ -149,7 +151,7 @@ impl Jobs {
         let (ordinal, stopped_ms) = (self.member.ordinal(), stopped.as_millis() as u64);
         tracing::info!(ordinal, heir, slots = slots.len(), stopped_ms, "slots have moved");
         if stopped > STOP.1 {
-            self.batch = (self.batch / 2).max(1);
+            self.batch = (self.batch / 2).max(LEAST);
         } else if stopped < STOP.0 {
             self.batch = (self.batch * 2).min(BATCH.1);
         }

@@ -10,6 +10,7 @@ use api::{Status, Version};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use smol_str::SmolStr;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::machine::Merger;
@@ -86,9 +87,10 @@ impl Sources {
     }
 }
 
-/// Follows every member of the slot map, as it changes, until it is told to stop.
+/// Follows every member of the slot map, as it changes, until it is told to stop. Nothing of it goes on behind its end.
 pub async fn drive<M: Merging>(merging: Arc<M>, topology: Topology, stop: CancellationToken) {
     let mut followed: Vec<(Arc<dyn ShardService>, tokio_util::sync::DropGuard)> = Vec::new();
+    let mut tasks = JoinSet::new();
     loop {
         let map = topology.current();
         followed.retain(|(service, _)| map.members().iter().any(|member| is_same(&member.service, service)));
@@ -97,14 +99,16 @@ pub async fn drive<M: Merging>(merging: Arc<M>, topology: Topology, stop: Cancel
                 continue;
             }
             let stop = stop.child_token();
-            tokio::spawn(follow(merging.clone(), service.clone(), *ordinal, stop.clone()));
+            tasks.spawn(follow(merging.clone(), service.clone(), *ordinal, stop.clone()));
             followed.push((service.clone(), stop.drop_guard()));
         }
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             _ = topology.newer_than(map.generation) => {}
         }
+        while tasks.try_join_next().is_some() {}
     }
+    while tasks.join_next().await.is_some() {}
 }
 
 fn is_same(a: &Arc<dyn ShardService>, b: &Arc<dyn ShardService>) -> bool {

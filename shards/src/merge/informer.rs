@@ -53,6 +53,18 @@ struct State {
     heard: Option<Duration>,
 }
 
+impl State {
+    /// Takes note if the copy has come as far as was asked.
+    fn look_at_probe(&mut self) {
+        if let Some((version, asked)) = self.probe
+            && self.merger.mark() >= version
+            && self.mirror.is_whole()
+        {
+            (self.heard, self.probe) = (Some(asked), None);
+        }
+    }
+}
+
 /// The objects, and what must be known to keep them whole.
 #[derive(Default)]
 pub struct Mirror {
@@ -113,16 +125,12 @@ impl Merging for Informer {
 
     fn merge<R>(&self, act: impl FnOnce(&mut Merger<Arc<Event>>, &mut Mirror) -> R) -> R {
         let mut state = self.state.lock();
-        let State { merger, mirror, probe, heard } = &mut *state;
+        let State { merger, mirror, .. } = &mut *state;
         let before = (mirror.needs, mirror.opened == SlotSet::full());
         let answer = act(merger, mirror);
         merger.shed(HELD);
-        if let Some((version, asked)) = *probe
-            && merger.mark() >= version
-            && mirror.is_whole()
-        {
-            (*heard, *probe) = (Some(asked), None);
-        }
+        state.look_at_probe();
+        let mirror = &state.mirror;
         if before != (mirror.needs, mirror.opened == SlotSet::full()) {
             self.changed.notify_one();
         }
@@ -135,30 +143,24 @@ impl Merging for Informer {
 }
 
 impl Informer {
-    /// Follows a resource until it is told to stop.
-    pub fn start(
-        topology: Topology,
-        cluster: SmolStr,
-        resource: ResourceId,
-        clock: Arc<dyn Clock>,
-        stop: CancellationToken,
-    ) -> Arc<Self> {
+    /// Follows a resource once it is told to [`Informer::run`].
+    pub fn new(topology: Topology, cluster: SmolStr, resource: ResourceId, clock: Arc<dyn Clock>) -> Arc<Self> {
         let state = State { merger: Merger::default(), mirror: Mirror::default(), probe: None, heard: None };
-        let informer = Arc::new(Self {
+        Arc::new(Self {
             sources: Sources::new(cluster.clone(), resource),
             cluster,
             resource,
-            topology: topology.clone(),
+            topology,
             clock,
             state: Mutex::new(state),
             changed: Notify::new(),
-        });
-        tokio::spawn(drive(informer.clone(), topology, stop.clone()));
-        let (keeper, prober) = (informer.clone(), informer.clone());
-        tokio::spawn(async move {
-            stop.run_until_cancelled(async { tokio::join!(keeper.keep_listed(), prober.keep_probing()) }).await
-        });
-        informer
+        })
+    }
+
+    /// Follows until it is told to stop.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let keeping = stop.run_until_cancelled(async { tokio::join!(self.keep_listed(), self.keep_probing()) });
+        tokio::join!(drive(self.clone(), self.topology.clone(), stop.clone()), keeping);
     }
 
     /// The newest known state of one object.
@@ -256,8 +258,13 @@ impl Informer {
         let map = self.topology.current();
         let clocks = join_all(map.members().iter().map(|member| member.service.clock())).await;
         let Some(now) = clocks.into_iter().flatten().max() else { return };
-        // One that is not answered yet says more about the past than a new one.
-        self.state.lock().probe.get_or_insert((now, asked));
+        {
+            let mut state = self.state.lock();
+            // One that is not answered yet says more about the past than a new one.
+            state.probe.get_or_insert((now, asked));
+            // Where clocks stand still, as after a restart until they have caught up, nobody has anything new to say.
+            state.look_at_probe();
+        }
         self.sources.advance_all(now);
     }
 }

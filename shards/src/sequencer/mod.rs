@@ -12,6 +12,7 @@
 //! - which slots the shard owns changes under the same lock: no write is given a place in a slot that has left.
 
 mod pending;
+mod room;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,7 @@ use crate::lease::Lease;
 use crate::log::Operation;
 use crate::service::{Event, ShardError};
 use crate::table::{Key, Table};
+use room::Full;
 
 pub(crate) use pending::{Loss, Pending, Ticket, Written};
 
@@ -120,6 +122,8 @@ struct Inner {
     /// Watermarks that gateways asked for and that are not true yet.
     wanted: BTreeMap<TableId, Version>,
     lost: bool,
+    /// Since a batch found no room.
+    full: Option<Full>,
 }
 
 /// See the module.
@@ -144,6 +148,7 @@ impl Sequencer {
             in_flight: None,
             wanted: BTreeMap::new(),
             lost: false,
+            full: None,
         };
         Self { inner: Mutex::new(inner), lease, layout, filled: Notify::new() }
     }
@@ -165,6 +170,9 @@ impl Sequencer {
         let mut inner = self.inner.lock();
         if inner.lost || !inner.owned.contains(proposal.slot) || inner.leaving.contains(proposal.slot) {
             return Err(ShardError::NotOwner);
+        }
+        if matches!(proposal.change, Change::Put(_)) {
+            inner.check_room()?;
         }
         if inner.open.is_full() {
             let ticket = inner.in_flight.as_ref().map_or_else(|| inner.open.ticket(), |batch| batch.ticket.clone());
@@ -394,7 +402,9 @@ impl Inner {
         self.open.first.entry(table).or_insert(version);
         let event = Arc::new(Event { version, slot, object, old: base, deleted });
         self.open.writes.push(Written { table, event, request, code, operation });
-        let urgent = durability == Durability::Strict || version > self.clock.durable();
+        let strict = durability == Durability::Strict || version > self.clock.durable();
+        // What there may be no room for is not acknowledged early.
+        let urgent = strict || self.full.is_some();
         self.open.urgent |= urgent;
         urgent
     }

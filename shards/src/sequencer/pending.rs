@@ -127,6 +127,11 @@ impl Pending {
         self.writes.is_empty() && self.ceiling.is_none()
     }
 
+    /// Whether it takes room.
+    pub(crate) fn adds(&self) -> bool {
+        self.writes.iter().any(|write| !write.event.deleted)
+    }
+
     pub(super) fn settle(&self, result: Result<(), Loss>) {
         self.settled.send_replace(Some(result));
     }

@@ -141,7 +141,8 @@ async fn decrement(call: Call<'_>, budget: &Object, dry_run: bool) -> Result<(),
         subresource: "status".into(),
         ..call.request.clone()
     };
-    let of_budget = Call::new(call.shard, &request)?;
+    let row = call.shard.row(&request)?;
+    let of_budget = Call::new(call.shard, &request, &row)?;
     write(of_budget, dry_run, |view| {
         let object = view.existing(of_budget)?;
         let mut document = object.document();
@@ -218,7 +219,8 @@ fn close_condition(budget: &mut Value, now: &str) {
 async fn mark_and_delete(call: Call<'_>, mut options: DeleteOptions) -> Result<(), ShardError> {
     if !options.dry_run {
         let request = Request { id: 0, ..call.request.clone() };
-        let marking = Call::new(call.shard, &request)?;
+        let row = call.shard.row(&request)?;
+        let marking = Call::new(call.shard, &request, &row)?;
         let marked = write(marking, false, |view: &mut View<'_>| {
             let object = view.existing(call)?;
             let old = object.document();

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use api::ambient::{Ambient, Clock, Entropy};
 use api::builtin::{RuntimeConfig, registry};
-use api::resource::{Registry, Resource};
 use api::selector::Selector;
 use api::slot::{SLOTS, Slot, SlotSet};
 use api::version::EPOCH_UNIX_MICROS;
 use api::{Object, Status, Value, Version};
+use api::{Registry, Resource};
 use bytes::Bytes;
 use smol_str::SmolStr;
 use tokio::sync::watch;
@@ -222,7 +222,7 @@ impl<const WIRE: bool> Wired<WIRE> {
     }
 
     pub(super) async fn send(&self, request: Request) -> Result<Answer, Status> {
-        let resource = self.registry.get(request.resource);
+        let resource = self.registry.row(&request.cluster, request.resource).unwrap();
         let slot = resource.slot(&request.cluster, &request.namespace, &request.name);
         self.topology.execute(slot, request).await
     }

@@ -3,6 +3,8 @@
 mod audit;
 mod cluster;
 mod faulty;
+mod floors;
+mod full;
 mod informers;
 mod lists;
 mod model;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ::wire::{BoxedIo, Dial, Role, Timing};
 use api::builtin::{RuntimeConfig, registry};
-use api::resource::{Registry, ResourceId};
 use api::slot::{Slot, SlotSet};
+use api::{Registry, ResourceId};
 use api::{Status, Version};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending, ready};

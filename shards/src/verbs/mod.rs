@@ -42,6 +42,12 @@ use metadata::must_be_removed;
 /// How long a write is derived again while others keep changing the same object.
 const CONTENTION: Duration = Duration::from_secs(15);
 
+/// The kind that a request is about, as its shard knows it at that moment.
+pub(crate) struct Row {
+    pub(crate) table: TableId,
+    pub(crate) resource: Arc<Resource>,
+}
+
 /// One request and what it is about.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
@@ -55,7 +61,8 @@ pub(crate) struct Call<'a> {
 
 /// A request that may write. See [`crate::service::ShardService::execute`].
 pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, ShardError> {
-    let call = Call::new(shard, request)?;
+    let row = shard.row(request)?;
+    let call = Call::new(shard, request, &row)?;
     // Taken before anything is looked up: what a slot's log says about ids is known by then.
     let hold = shard.sequencer.hold(call.slot)?;
     if request.id == 0 {
@@ -249,12 +256,11 @@ impl Pending {
 }
 
 impl<'a> Call<'a> {
-    pub(crate) fn new(shard: &'a Shard, request: &'a Request) -> Result<Self, Status> {
-        let table = shard.table_id(&request.cluster, request.resource)?;
-        let resource = &shard.table(table).resource;
+    pub(crate) fn new(shard: &'a Shard, request: &'a Request, row: &'a Row) -> Result<Self, Status> {
+        let Row { table, resource } = row;
         let served = resource.served.get(request.served).ok_or_else(Status::unknown_path)?;
         let slot = resource.slot(&request.cluster, &request.namespace, &request.name);
-        Ok(Self { shard, request, resource, served, table, slot })
+        Ok(Self { shard, request, resource, served, table: *table, slot })
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -287,19 +293,19 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn not_found(&self) -> Status {
-        Status::not_found(self.served.group, self.resource.plural, &self.request.name)
+        Status::not_found(&self.served.group, &self.resource.plural, &self.request.name)
     }
 
     pub(crate) fn stale(&self) -> Status {
-        Status::stale(self.served.group, self.resource.plural, &self.request.name)
+        Status::stale(&self.served.group, &self.resource.plural, &self.request.name)
     }
 
     pub(crate) fn conflict(&self, why: &str) -> Status {
-        Status::conflict(self.served.group, self.resource.plural, &self.request.name, why)
+        Status::conflict(&self.served.group, &self.resource.plural, &self.request.name, why)
     }
 
     pub(crate) fn forbidden(&self, why: &str) -> Status {
-        Status::forbidden(self.served.group, self.resource.plural, &self.request.name, why)
+        Status::forbidden(&self.served.group, &self.resource.plural, &self.request.name, why)
     }
 
     pub(crate) fn method_not_allowed(&self) -> Status {
@@ -310,7 +316,7 @@ impl<'a> Call<'a> {
             Verb::Patch { .. } => "patch",
             Verb::Delete { .. } => "delete",
         };
-        Status::method_not_allowed(self.served.group, self.resource.plural, verb)
+        Status::method_not_allowed(&self.served.group, &self.resource.plural, verb)
     }
 
     /// A stored document as the served version has it, with kind and apiVersion.
@@ -318,7 +324,7 @@ impl<'a> Call<'a> {
         if let Some(convert) = &self.served.convert {
             (convert.from_stored)(&mut document);
         }
-        document.set(&["kind"], self.resource.kind);
+        document.set(&["kind"], self.resource.kind.as_str());
         document.set(&["apiVersion"], self.served.api_version());
         document
     }
@@ -365,7 +371,7 @@ impl<'a> Call<'a> {
         let uid = object.map_or_else(String::new, |object| object.document().uid().to_owned());
         let mut details = json!({"name": self.request.name, "kind": self.resource.plural, "uid": uid});
         if !self.served.group.is_empty() {
-            details.set(&["group"], self.served.group);
+            details.set(&["group"], self.served.group.as_str());
         }
         document_answer(200, success(details))
     }

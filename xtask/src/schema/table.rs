@@ -61,7 +61,8 @@ fn write_field(table: &mut String, field: &Field, package: &str) -> Result<(), S
 fn usual_presence(field: &Field) -> char {
     let collection = field.of.starts_with(['[', '{']);
     match field.of.as_str() {
-        "Time" | "MicroTime" | "RawExtension" | "FieldsV1" | "any" => '*',
+        "Time" | "MicroTime" | "RawExtension" | "FieldsV1" | "any" | "SchemaOrList" | "SchemaOrBool"
+        | "SchemaOrStrings" => '*',
         _ if field.required => '!',
         "string" | "bytes" => '?',
         _ if collection => '?',

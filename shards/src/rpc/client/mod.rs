@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use api::Version;
 use api::ambient::Ambient;
-use api::resource::{Registry, ResourceId};
+use api::{Registry, ResourceId};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -139,7 +139,7 @@ impl ShardService for RemoteShard {
     }
 
     fn advance(&self, cluster: &str, resource: ResourceId, version: Version) {
-        let resource = self.registry().get(resource).id_name.to_owned();
+        let resource = self.registry().id_name(resource).to_string();
         self.exchange.tell(What::Advance(proto::Advance { cluster: cluster.to_owned(), resource, version: version.0 }));
     }
 }

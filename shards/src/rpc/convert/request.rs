@@ -2,26 +2,28 @@
 
 use std::sync::Arc;
 
-use api::resource::Registry;
+use api::Registry;
+use api::resource::Served;
 use api::slot::Slot;
 use bytes::Bytes;
 use wire::proto::shard as proto;
 
-use super::{Misread, read_version, required, version};
+use super::{Misread, id_name, read_version, required, resource_id, version};
 use crate::service::{
     DeleteOptions, FieldValidation, Format, PatchType, Propagation, Request, UserInfo, Verb, WriteOptions,
 };
 use proto::execute::Verb as Said;
 
 pub(in crate::rpc) fn execute(registry: &Registry, request: Request) -> proto::Execute {
-    let resource = registry.get(request.resource);
-    let served = &resource.served[request.served];
+    let row = registry.row(&request.cluster, request.resource);
+    // A custom kind may have gone meanwhile; its owner knows.
+    let served = row.as_ref().and_then(|resource| resource.served.get(request.served));
     proto::Execute {
         request: Bytes::copy_from_slice(&request.id.to_be_bytes()),
         cluster: request.cluster.into(),
-        resource: resource.id_name.to_owned(),
-        group: served.group.to_owned(),
-        version: served.version.to_owned(),
+        resource: id_name(registry, request.resource),
+        group: served.map(|served| served.group.to_string()).unwrap_or_default(),
+        version: served.map(|served| served.version.to_string()).unwrap_or_default(),
         subresource: request.subresource.into(),
         namespace: request.namespace.into(),
         name: request.name.into(),
@@ -31,15 +33,16 @@ pub(in crate::rpc) fn execute(registry: &Registry, request: Request) -> proto::E
 }
 
 pub(in crate::rpc) fn read_execute(registry: &Registry, said: proto::Execute) -> Result<Request, Misread> {
-    let none = |what: &str| Misread(format!("there are no {} {what} here", said.resource));
-    let resource = registry.named(&said.resource).ok_or_else(|| none("at all"))?;
-    let served = resource.served.iter().position(|served| served.group == said.group && served.version == said.version);
-    let served = served.ok_or_else(|| none(&format!("in {}/{}", said.group, said.version)))?;
+    let resource = resource_id(registry, &said.resource)?;
+    let row = registry.row(&said.cluster, resource);
+    let is_asked = |served: &Served| served.group == said.group && served.version == said.version;
+    // Behind the last one where the peer knows another definition of a custom kind: the verb answers that.
+    let served = row.map_or(0, |row| row.served.iter().position(is_asked).unwrap_or(row.served.len()));
     let id = required(said.request[..].try_into().ok(), "a request's id")?;
     Ok(Request {
         id: u128::from_be_bytes(id),
         cluster: said.cluster.into(),
-        resource: resource.id,
+        resource,
         served,
         subresource: said.subresource.into(),
         namespace: said.namespace.into(),

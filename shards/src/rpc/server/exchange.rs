@@ -4,8 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use api::Registry;
 use api::Version;
-use api::resource::Registry;
 use futures_util::{Stream, poll};
 use hashbrown::HashMap;
 use parking_lot::Mutex;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::resource::Registry;
+use api::Registry;
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
