@@ -62,11 +62,7 @@ impl Change {
 pub(super) fn compare(place: Place<'_>, old: &Value, new: &Value) -> Comparison {
     let mut change = Change::default();
     visit(place, Some(old), Some(new), &mut change);
-    Comparison {
-        removed: change.removed.children,
-        modified: change.modified.children,
-        added: change.added.children,
-    }
+    Comparison { removed: change.removed.children, modified: change.modified.children, added: change.added.children }
 }
 
 fn visit(place: Place<'_>, old: Option<&Value>, new: Option<&Value>, change: &mut Change) {

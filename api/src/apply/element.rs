@@ -33,7 +33,8 @@ impl Element {
         match kind {
             "f:" => Ok(Some(Self::Field(rest.into()))),
             "k:" => {
-                let keys: Map<String, Value> = serde_json::from_str(rest).map_err(|error| malformed(&error.to_string()))?;
+                let keys: Map<String, Value> =
+                    serde_json::from_str(rest).map_err(|error| malformed(&error.to_string()))?;
                 Ok(Some(Self::Key(keys.into_iter().map(|(name, value)| (name.into(), value)).collect())))
             }
             "v:" => {
@@ -56,8 +57,10 @@ impl Element {
             }
             Self::Field(name) => write_text(&format!("f:{name}"), out),
             Self::Key(keys) => {
-                let pairs: Vec<String> =
-                    keys.iter().map(|(name, value)| format!("{}:{}", json(&Value::from(name.as_str())), json(value))).collect();
+                let pairs: Vec<String> = keys
+                    .iter()
+                    .map(|(name, value)| format!("{}:{}", json(&Value::from(name.as_str())), json(value)))
+                    .collect();
                 write_text(&format!("k:{{{}}}", pairs.join(",")), out);
             }
             Self::Item(value) => write_text(&format!("v:{}", json(value)), out),

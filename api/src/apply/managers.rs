@@ -277,7 +277,10 @@ impl<'t> Managers<'t> {
                 Some(first) => {
                     let set = first.set().union(&manager.set());
                     // What was merged last is what changed last.
-                    *first = Manager { time: manager.time, ..Manager::new(ANCIENT, Operation::Update, &manager.api_version, "") };
+                    *first = Manager {
+                        time: manager.time,
+                        ..Manager::new(ANCIENT, Operation::Update, &manager.api_version, "")
+                    };
                     first.own(set);
                     surplus -= 1;
                 }

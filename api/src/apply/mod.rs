@@ -44,3 +44,6 @@ pub(crate) use managers::text_of;
 pub use scale::ScaleTracking;
 pub use set::Set;
 pub use track::{Sent, Tracking};
+
+#[cfg(test)]
+mod tests;

@@ -76,7 +76,8 @@ impl<'a> Place<'a> {
             Type::Int32 | Type::Int64 | Type::Double => Self::Scalar(Scalar::Number),
             Type::Quantity | Type::IntOrString | Type::Time | Type::MicroTime => Self::Scalar(Scalar::Any),
             Type::RawExtension => Self::Whole,
-            Type::FieldsV1 | Type::Any => Self::Deduced,
+            // The reference says of these that they may be anything.
+            Type::FieldsV1 | Type::Any | Type::Union(..) => Self::Deduced,
             Type::Message(id) => Self::root(shape.schema.shape(*id)),
             Type::List(items) => Self::List(shape, items, Items::Atomic),
             Type::Map(values) => Self::Map(shape, values, false),
@@ -135,9 +136,9 @@ impl<'a> Place<'a> {
     /// What an absent field of a message is in Go: a list or map that is always written is null, and so not missing.
     pub(super) fn is_null_when_absent(self, key: &str) -> bool {
         let Self::Message(shape, _) = self else { return false };
-        shape.field(key).is_some_and(|field| {
-            field.presence == Presence::Always && matches!(field.of, Type::List(_) | Type::Map(_))
-        })
+        shape
+            .field(key)
+            .is_some_and(|field| field.presence == Presence::Always && matches!(field.of, Type::List(_) | Type::Map(_)))
     }
 
     /// What tells an item of this list from others, or why nothing does.
@@ -145,9 +146,13 @@ impl<'a> Place<'a> {
         let Self::List(shape, of, items) = self else { return Err("invalid indexing of non-associative list".into()) };
         match (items, item) {
             (Items::Atomic, _) => Err("invalid indexing of non-associative list".into()),
-            (Items::Set, Value::Object(_)) => Err("associative list without keys has an element that's a map type".into()),
+            (Items::Set, Value::Object(_)) => {
+                Err("associative list without keys has an element that's a map type".into())
+            }
             (Items::Set, Value::Array(_)) => Err("not supported: associative list with lists as elements".into()),
-            (Items::Set, Value::Null) => Err("associative list without keys has an element that's an explicit null".into()),
+            (Items::Set, Value::Null) => {
+                Err("associative list without keys has an element that's an explicit null".into())
+            }
             (Items::Set, value) => Ok(Element::Item(value.clone())),
             (Items::Keyed(keys), Value::Object(fields)) => {
                 let inner = shape.inside(of);

@@ -18,7 +18,9 @@ impl Filter {
         match self {
             Self::Without([]) => set,
             Self::Without(paths) => {
-                let path = |path: &&[&'static str]| path.iter().map(|step| super::element::Element::Field((*step).into())).collect();
+                let path = |path: &&[&'static str]| {
+                    path.iter().map(|step| super::element::Element::Field((*step).into())).collect()
+                };
                 set.recursive_difference(&paths.iter().map(path).collect())
             }
             Self::Only(paths) => set.only(paths),
@@ -60,7 +62,7 @@ const SPEC_ONLY: [&str; 17] = [
 
 /// What stays of a set that was written through a subresource (empty for none).
 pub(super) fn of(resource: &Resource, subresource: &str) -> Filter {
-    match (resource.id_name, subresource) {
+    match (resource.id_name.as_str(), subresource) {
         ("certificatesigningrequests.certificates.k8s.io", "") => Filter::Without(&[&["spec"], &["status"]]),
         ("certificatesigningrequests.certificates.k8s.io", "status") => {
             Filter::Without(&[&["spec"], &["status", "conditions"]])

@@ -103,9 +103,7 @@ impl Set {
     pub fn union(&self, other: &Self) -> Self {
         self.join(other, &|ours, theirs| match (ours, theirs) {
             (Some(one), None) | (None, Some(one)) => one.clone(),
-            (Some(a), Some(b)) => {
-                Node { member: a.member || b.member, children: a.children.union(&b.children) }
-            }
+            (Some(a), Some(b)) => Node { member: a.member || b.member, children: a.children.union(&b.children) },
             (None, None) => Node::default(),
         })
     }
@@ -113,9 +111,7 @@ impl Set {
     /// Every field of both.
     pub fn intersection(&self, other: &Self) -> Self {
         self.join(other, &|ours, theirs| match (ours, theirs) {
-            (Some(a), Some(b)) => {
-                Node { member: a.member && b.member, children: a.children.intersection(&b.children) }
-            }
+            (Some(a), Some(b)) => Node { member: a.member && b.member, children: a.children.intersection(&b.children) },
             _ => Node::default(),
         })
     }
@@ -155,9 +151,7 @@ impl Set {
     /// The fields that are not in the other one. What lies below a field of the other one stays.
     pub fn difference(&self, other: &Self) -> Self {
         self.join(other, &|ours, theirs| match (ours, theirs) {
-            (Some(a), Some(b)) => {
-                Node { member: a.member && !b.member, children: a.children.difference(&b.children) }
-            }
+            (Some(a), Some(b)) => Node { member: a.member && !b.member, children: a.children.difference(&b.children) },
             (Some(a), None) => a.clone(),
             (None, _) => Node::default(),
         })
@@ -167,9 +161,7 @@ impl Set {
     pub fn recursive_difference(&self, other: &Self) -> Self {
         self.join(other, &|ours, theirs| match (ours, theirs) {
             (Some(_), Some(b)) if b.member => Node::default(),
-            (Some(a), Some(b)) => {
-                Node { member: a.member, children: a.children.recursive_difference(&b.children) }
-            }
+            (Some(a), Some(b)) => Node { member: a.member, children: a.children.recursive_difference(&b.children) },
             (Some(a), None) => a.clone(),
             (None, _) => Node::default(),
         })

@@ -55,9 +55,15 @@ impl<'a> Sent<'a> {
 
 impl<'a> Tracking<'a> {
     /// A write of `manager` in a version of a resource, at the time `now`, which managedFields may show.
-    pub fn of(resource: &'a Resource, served: &'a Served, subresource: &'a str, manager: &'a str, now: &'a str) -> Self {
-        let version = match served.group {
-            "" => Cow::Borrowed(served.version),
+    pub fn of(
+        resource: &'a Resource,
+        served: &'a Served,
+        subresource: &'a str,
+        manager: &'a str,
+        now: &'a str,
+    ) -> Self {
+        let version = match served.group.as_str() {
+            "" => Cow::Borrowed(served.version.as_str()),
             _ => Cow::Owned(served.api_version()),
         };
         Self {
@@ -65,7 +71,7 @@ impl<'a> Tracking<'a> {
             owned_in: version.clone(),
             version,
             convert: served.convert,
-            kind: resource.kind,
+            kind: &resource.kind,
             subresource,
             manager,
             now,

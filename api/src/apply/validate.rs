@@ -27,7 +27,8 @@ pub(super) fn validate(place: Place<'_>, document: &Value) -> Result<(), String>
 }
 
 fn visit(place: Option<Place<'_>>, value: &Value, path: &mut String, complaints: &mut Vec<Complaint>) {
-    let complain = |complaints: &mut Vec<Complaint>, why: String| complaints.push(Complaint { path: path.clone(), why });
+    let complain =
+        |complaints: &mut Vec<Complaint>, why: String| complaints.push(Complaint { path: path.clone(), why });
     let Some(place) = place else { return complain(complaints, "field not declared in schema".to_owned()) };
     match (place.form(Some(value)), value) {
         (_, Value::Null) => {}
@@ -47,13 +48,7 @@ fn visit(place: Option<Place<'_>>, value: &Value, path: &mut String, complaints:
     }
 }
 
-fn visit_items(
-    place: Place<'_>,
-    items: Items<'_>,
-    list: &[Value],
-    path: &mut String,
-    complaints: &mut Vec<Complaint>,
-) {
+fn visit_items(place: Place<'_>, items: Items<'_>, list: &[Value], path: &mut String, complaints: &mut Vec<Complaint>) {
     let mut seen = BTreeSet::new();
     for (at, item) in list.iter().enumerate() {
         let step = match items {
@@ -88,9 +83,13 @@ fn within(path: &mut String, step: &str, visit: impl FnOnce(&mut String)) {
 
 fn fits(scalar: Scalar, value: &Value) -> Result<(), String> {
     match (scalar, value) {
-        (Scalar::Text, Value::String(_)) | (Scalar::Number, Value::Number(_)) | (Scalar::Truth, Value::Bool(_)) => Ok(()),
+        (Scalar::Text, Value::String(_)) | (Scalar::Number, Value::Number(_)) | (Scalar::Truth, Value::Bool(_)) => {
+            Ok(())
+        }
         (Scalar::Any, Value::String(_) | Value::Number(_) | Value::Bool(_)) => Ok(()),
-        (Scalar::Text, _) => Err(format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(value))),
+        (Scalar::Text, _) => {
+            Err(format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(value)))
+        }
         (Scalar::Number, _) => Err(format!("expected numeric (int or float), got {}", go_type(value))),
         (Scalar::Truth, _) => Err(format!("expected boolean, got &{{{}}}", go_plain(value))),
         (Scalar::Any, _) => Err(format!("expected any scalar, got &{{{}}}", go_plain(value))),

@@ -159,6 +159,6 @@ fn deeper_than(value: &Value, limit: usize) -> bool {
 }
 
 #[cfg(test)]
-mod identity;
+pub(crate) mod identity;
 #[cfg(test)]
 mod tests;

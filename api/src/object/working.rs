@@ -44,9 +44,7 @@ impl<'de> Visitor<'de> for Level {
         while let Some(key) = map.next_key::<String>()? {
             let value = match (self, key.as_str()) {
                 (Self::Document, "metadata") => map.next_value_seed(Self::Metadata)?,
-                (Self::Metadata, "managedFields") => {
-                    Value::String(map.next_value::<&'de RawValue>()?.get().to_owned())
-                }
+                (Self::Metadata, "managedFields") => Value::String(map.next_value::<&'de RawValue>()?.get().to_owned()),
                 _ => map.next_value()?,
             };
             fields.insert(key, value);
@@ -76,7 +74,10 @@ mod tests {
         let object = Draft::new(resource, &document).seal(Version(77));
         let copy = object.working_copy();
         let text = copy.text(&["metadata", "managedFields"]);
-        assert!(text.starts_with(r#"[{"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{".":{},"f:a""#), "{text}");
+        assert!(
+            text.starts_with(r#"[{"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{".":{},"f:a""#),
+            "{text}"
+        );
         assert_eq!(Draft::new(resource, &copy).seal(Version(77)).tail(), object.tail());
         assert_eq!(Draft::new(resource, &object.document()).seal(Version(77)).tail(), object.tail());
         assert_eq!(object.document().at(&["metadata", "managedFields"]), document.at(&["metadata", "managedFields"]));
