@@ -83,9 +83,9 @@ pub(super) fn reset_if_said(document: &mut Value, body: &[u8], format: Format) {
     }
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
     /// The options of a write; `None` for a read or a deletion.
-    fn write_options(&self) -> Option<&WriteOptions> {
+    fn write_options(&self) -> Option<&'a WriteOptions> {
         match &self.request.verb {
             Verb::Create { options, .. } | Verb::Update { options, .. } | Verb::Patch { options, .. } => Some(options),
             Verb::Get { .. } | Verb::Delete { .. } => None,
@@ -93,7 +93,7 @@ impl Call<'_> {
     }
 
     /// Who writes, as managedFields call it.
-    pub(crate) fn field_manager(&self) -> &str {
+    pub(crate) fn field_manager(&self) -> &'a str {
         self.write_options().map_or("", |options| options.field_manager.as_str())
     }
 
