@@ -10,6 +10,7 @@ pub mod ambient;
 pub mod apply;
 pub mod builtin;
 pub mod codec;
+pub mod crd;
 pub mod document;
 pub mod names;
 pub mod object;

@@ -188,6 +188,11 @@ impl Registry {
         true
     }
 
+    /// Which state of each definition is known of a cluster, those that are gone included.
+    pub fn seen(&self, cluster: &str) -> HashMap<SmolStr, Version> {
+        self.custom_rows(cluster).map(|rows| rows.seen.clone()).unwrap_or_default()
+    }
+
     /// Forgets a cluster that is gone.
     pub fn forget(&self, cluster: &str) {
         self.custom.write().unwrap_or_else(PoisonError::into_inner).clusters.remove(cluster);
@@ -216,6 +221,8 @@ mod tests {
             subresources: Vec::new(),
             head: bytes::Bytes::new(),
             convert: None,
+            rules: None,
+            custom: None,
         });
         widgets
     }

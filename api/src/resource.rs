@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smol_str::SmolStr;
 
+use crate::crd::Custom;
 use crate::document::Value;
 use crate::schema::{Schema, Shape, TypeId};
 use crate::strategy::Strategy;
@@ -101,6 +102,10 @@ pub struct Served {
     pub head: Bytes,
     /// Conversions from and to the stored version; `None` where the documents are alike.
     pub convert: Option<Conversion>,
+    /// Rules of this version alone, where it has some: custom kinds have a schema for each.
+    pub rules: Option<Rules>,
+    /// What a custom kind's version holds its documents to.
+    pub custom: Option<Arc<Custom>>,
 }
 
 /// Conversion between the stored version and a served one. Both are total: what one side lacks is carried along or
@@ -235,6 +240,11 @@ impl Resource {
     /// The shape of stored documents.
     pub fn stored_shape(&self) -> Shape<'_> {
         self.shape(&self.served[0])
+    }
+
+    /// The rules of a served version.
+    pub fn rules<'a>(&'a self, served: &'a Served) -> &'a dyn Strategy {
+        served.rules.as_deref().unwrap_or(&*self.strategy)
     }
 
     /// The durability class of writes in a namespace.

@@ -118,7 +118,10 @@ fn labels_of(inner: &Inner, info: &RequestInfo) -> RequestLabels {
     let scope = info.scope();
     let logical_cluster = ClusterLabel::of(&info.cluster);
     let mut labels = RequestLabels { logical_cluster, verb, scope, ..RequestLabels::default() };
-    let known = info.is_resource.then(|| inner.registry.resolve(&info.group, &info.version, &info.resource)).flatten();
+    let known = info
+        .is_resource
+        .then(|| inner.registry.resolve_in(&info.cluster, &info.group, &info.version, &info.resource))
+        .flatten();
     if let Some((resource, served)) = known {
         let served = &resource.served[served];
         labels.group = (&served.group).into();

@@ -14,6 +14,7 @@ mod clusters;
 mod completion;
 mod config;
 mod continuation;
+mod kinds;
 mod list;
 mod media;
 mod metrics;
@@ -52,8 +53,9 @@ pub use authn::{TokenFileError, Tokens};
 use clusters::{Cluster, Clusters};
 use completion::Completion;
 pub use config::{GatewayConfig, KubeletAccess, Limits, RelayLimits, VersionInfo};
+use kinds::Kinds;
 use metrics::{ClusterLabel, Metrics, ResourceLabels};
-use relay::{RelayMetrics, Relays};
+use relay::Relays;
 use request::RequestInfo;
 use unread::Unread;
 
@@ -71,6 +73,7 @@ pub(crate) struct Inner {
     pub(crate) ambient: Ambient,
     pub(crate) metrics: Metrics,
     pub(crate) relays: Relays,
+    pub(crate) kinds: Kinds,
     pub(crate) clusters: Clusters,
     pub(crate) documents: routes::Documents,
     /// What `/metrics` shows; the binary hands it in when everything has registered.
@@ -96,16 +99,16 @@ impl Gateway {
         ambient: Ambient,
         metrics: &mut MetricsRegistry,
     ) -> Arc<Self> {
-        let stopping = CancellationToken::new();
-        let relays = {
-            let counted = RelayMetrics::register(metrics);
-            Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), counted, stopping.clone())
-        };
+        let (metrics, stopping) = (Metrics::register(metrics), CancellationToken::new());
+        let counted = metrics.relays.clone();
+        let relays = Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), counted, stopping.clone());
         let (id, tokens) = (config.cluster.clone(), config.tokens.clone());
         let clusters = Clusters::new(topology.clone(), registry.clone(), ambient.clone(), id, tokens);
+        let kinds = Kinds::new(topology.clone(), registry.clone(), ambient.clock.clone(), stopping.clone());
         let inner = Arc::new(Inner {
             clusters,
-            metrics: Metrics::register(metrics),
+            kinds,
+            metrics,
             documents: routes::Documents::default(),
             exposed: OnceLock::new(),
             config,

@@ -1,9 +1,9 @@
 //! Media types: which form of an answer a client accepts, and how a body is written.
 
-use api::Status;
 use api::codec::Format;
 use api::patch::PatchType;
 use api::status::Reason;
+use api::{Resource, Status};
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 
@@ -154,10 +154,14 @@ pub(crate) fn body_format(headers: &HeaderMap) -> Result<Format, Status> {
 }
 
 /// Which patch a body is; 415 where that is unknown.
-pub(crate) fn patch_type(headers: &HeaderMap) -> Result<PatchType, Status> {
+pub(crate) fn patch_type(headers: &HeaderMap, resource: &Resource) -> Result<PatchType, Status> {
     match content_type(headers).as_str() {
         "application/json-patch+json" => Ok(PatchType::Json),
         "application/merge-patch+json" => Ok(PatchType::Merge),
+        // How lists of custom kinds would merge nobody has said.
+        "application/strategic-merge-patch+json" if resource.served.iter().any(|served| served.custom.is_some()) => {
+            Err(unsupported("application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"))
+        }
         "application/strategic-merge-patch+json" => Ok(PatchType::Strategic),
         "application/apply-patch+yaml" => Ok(PatchType::Apply),
         _ => Err(unsupported(

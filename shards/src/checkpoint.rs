@@ -286,6 +286,7 @@ pub(crate) async fn drop_cluster(shard: &Shard, cluster: &str) -> Result<(), Sto
         let id = BatchId(committer.ambient.entropy.next_u128());
         settle(&committer.store, Batch { id, fences, writes, adds: false }).await?;
     }
+    shard.registry.forget(cluster);
     committer.logs.forget(at as u16);
     shard.layout.tables_of(at).iter().for_each(|(_, table)| table.clear());
     Ok(())

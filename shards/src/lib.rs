@@ -9,6 +9,7 @@
 
 pub mod bootstrap;
 pub mod commit;
+pub mod definitions;
 pub mod membership;
 pub mod merge;
 pub mod metrics;

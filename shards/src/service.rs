@@ -14,7 +14,7 @@ use smol_str::SmolStr;
 use tokio::sync::mpsc;
 
 /// Who asks: authentication.k8s.io UserInfo.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UserInfo {
     /// Name, `system:anonymous` for nobody.
     pub name: String,
@@ -336,6 +336,9 @@ pub trait ShardService: Send + Sync + 'static {
 
     /// Reads the shard's clock: above every version that it has released.
     fn clock(&self) -> BoxFuture<'_, Result<Version, ShardError>>;
+
+    /// It was taken for dead: whoever waits for it waits in vain, and asks its successor.
+    fn abandon(&self) {}
 
     /// Raises the clock to `at`, waits until what the resource wrote up to there is durable, and reads at `at`.
     /// `at` too far in the future: [`Status::version_too_large`] after 3 s; out of the window: [`Status::expired`].

@@ -224,6 +224,10 @@ impl Shard {
         self.lease.clone()
     }
 
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.committer.metrics
+    }
+
     /// What its batches are fenced by.
     pub fn epoch(&self) -> Epoch {
         self.committer.epoch
@@ -243,6 +247,11 @@ impl Shard {
         let (this, stop) = (self.handle(), background.clone());
         tasks.spawn(async move {
             crate::follow::run(&this, stop).await;
+            None
+        });
+        let (this, stop) = (self.handle(), background.clone());
+        tasks.spawn(async move {
+            crate::definitions::run(&this, stop).await;
             None
         });
         let (this, stop) = (self.handle(), background.clone());

@@ -238,7 +238,8 @@ fn commit_loop(
         match write(database, &mut applied, &commits, has_room) {
             Ok(outcomes) => {
                 let added = commits.iter().zip(&outcomes).any(|(commit, outcome)| commit.batch.adds && outcome.is_ok());
-                room.note(added);
+                let clears = |write: &Write| matches!(write, Write::DeleteRange(..));
+                room.note(added, commits.iter().any(|commit| commit.batch.writes.iter().any(clears)));
                 let mut outcomes = outcomes.into_iter();
                 answer(commits, |_| outcomes.next().expect("one outcome for each batch"));
             }

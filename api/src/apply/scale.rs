@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use smol_str::SmolStr;
+
 use super::attempt::Applied;
 use super::element::Element;
 use super::managers::{Manager, Managers};
@@ -25,7 +27,7 @@ pub struct ScaleTracking<'a> {
     /// Its version in the request.
     pub served: &'a Served,
     /// Where it keeps its number of replicas.
-    pub replicas: &'a [&'a str],
+    pub replicas: &'a [SmolStr],
     /// The shape of a Scale.
     pub shape: Shape<'a>,
     /// Who writes.
@@ -54,7 +56,7 @@ impl<'a> ScaleTracking<'a> {
     }
 
     fn path(&self) -> Vec<Element> {
-        self.replicas.iter().map(|step| Element::Field((*step).into())).collect()
+        self.replicas.iter().map(|step| Element::Field(step.clone())).collect()
     }
 
     /// The object's managers in versions that there are.

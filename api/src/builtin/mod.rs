@@ -54,6 +54,8 @@ fn serve(row: &Row, version: &VersionRow, enabled: bool, schema: &Schema) -> Ser
         subresources: if enabled { version.subresources.clone() } else { Vec::new() },
         head: Bytes::from(format!("{{\"kind\":\"{}\",\"apiVersion\":\"{api_version}\",", row.kind)),
         convert: version.convert.map(|name| conversion::named(name, row.kind)),
+        rules: None,
+        custom: None,
     }
 }
 

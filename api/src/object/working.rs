@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(Draft::new(resource, &copy).seal(Version(77)).tail(), object.tail());
         assert_eq!(Draft::new(resource, &object.document()).seal(Version(77)).tail(), object.tail());
         assert_eq!(object.document().at(&["metadata", "managedFields"]), document.at(&["metadata", "managedFields"]));
-        let again = Object::load(resource, object.tail().clone()).unwrap();
+        let again = Object::load(resource, object.tail()).unwrap();
         assert_eq!(format!("{again:?}"), format!("{object:?}"));
     }
 

@@ -19,6 +19,7 @@ use api::status::Reason;
 use api::{Object, Resource, Status};
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -52,23 +53,23 @@ pub(crate) async fn dispatch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response<Body>, Status> {
-    let found = gateway.registry.resolve_in(&info.cluster, &info.group, &info.version, &info.resource);
-    let (resource, served) = found.ok_or_else(Status::unknown_path)?;
+    let (resource, served) = gateway.kinds.resolve(&info).await.ok_or_else(Status::unknown_path)?;
     let namespace = if resource.namespaced { info.namespace.clone() } else { SmolStr::default() };
     let call = Call { gateway, info, user, headers, resource, served, namespace };
     call.check()?;
     if call.info.subresource == "log" && call.resource.id_name == "pods" {
-        return logs::serve(call).await;
+        return logs::serve(call).boxed().await;
     }
+    // What is large and rare is boxed, so that the others are small.
     match call.info.verb {
         "get" => get::serve(call).await,
-        "list" => list::serve(call).await,
-        "watch" => watch::serve(call).await,
+        "list" => list::serve(call).boxed().await,
+        "watch" => watch::serve(call).boxed().await,
         "create" => create::serve(call, body).await,
         "update" => update::serve(call, body).await,
         "patch" => patch::serve(call, body).await,
         "delete" => delete::serve(call, body).await,
-        "deletecollection" => deletecollection::serve(call, body).await,
+        "deletecollection" => deletecollection::serve(call, body).boxed().await,
         _ => Err(call.not_allowed()),
     }
 }

@@ -11,7 +11,7 @@ use crate::options::write_options;
 
 pub(super) async fn serve(call: Call, body: Body) -> Result<Response<Body>, Status> {
     let output = call.output()?;
-    let patch = patch_type(&call.headers)?;
+    let patch = patch_type(&call.headers, &call.resource)?;
     let mut options = write_options("PatchOptions", &call.info.query, &call.headers)?;
     let mut causes = Causes::default();
     match (patch, call.info.query.flag("force")) {

@@ -97,7 +97,10 @@ impl Mapping {
             Some(Member { ordinal: member.ordinal, service, slots: member.slots.clone() })
         };
         let members = roster.members.iter().filter_map(member).collect();
-        self.maps.send_replace(Arc::new(SlotMap::new(generation, members)));
+        let before = self.maps.send_replace(Arc::new(SlotMap::new(generation, members)));
+        // A dead member's connections may hang for long. Who waits there finds its successor in the new map.
+        let gone = |member: &&Member| !roster.members.iter().any(|living| living.ordinal == member.ordinal);
+        before.members().iter().filter(gone).for_each(|member| member.service.abandon());
     }
 
     /// Follows one source until it ends.

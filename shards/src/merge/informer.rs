@@ -14,7 +14,7 @@ use api::{Object, Version};
 use futures_util::future::{join_all, try_join_all};
 use parking_lot::Mutex;
 use smol_str::SmolStr;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::driver::{Merging, Sources, drive};
@@ -42,6 +42,8 @@ pub struct Informer {
     sources: Sources,
     state: Mutex<State>,
     changed: Notify,
+    /// Grows with each change of the copy, and as it becomes fresher.
+    revision: watch::Sender<u64>,
 }
 
 struct State {
@@ -76,10 +78,13 @@ pub struct Mirror {
     opened: SlotSet,
     /// Events since a list was asked for, while one is.
     since: Option<Vec<Arc<Event>>>,
+    /// How often something changed.
+    changes: u64,
 }
 
 impl Mirror {
     fn apply(&mut self, event: &Event) {
+        self.changes += 1;
         let key = (event.object.namespace.clone(), event.object.name.clone());
         if event.deleted {
             self.objects.remove(&key);
@@ -127,10 +132,14 @@ impl Merging for Informer {
         let mut state = self.state.lock();
         let State { merger, mirror, .. } = &mut *state;
         let before = (mirror.needs, mirror.opened == SlotSet::full());
+        let seen = (merger.mark(), mirror.changes);
         let answer = act(merger, mirror);
         merger.shed(HELD);
         state.look_at_probe();
-        let mirror = &state.mirror;
+        let State { merger, mirror, .. } = &*state;
+        if seen != (merger.mark(), mirror.changes) {
+            self.revision.send_modify(|revision| *revision += 1);
+        }
         if before != (mirror.needs, mirror.opened == SlotSet::full()) {
             self.changed.notify_one();
         }
@@ -154,6 +163,7 @@ impl Informer {
             clock,
             state: Mutex::new(state),
             changed: Notify::new(),
+            revision: watch::Sender::new(0),
         })
     }
 
@@ -177,6 +187,39 @@ impl Informer {
     pub fn age(&self) -> Option<Duration> {
         let heard = self.state.lock().heard?;
         Some(self.clock.boot().saturating_sub(heard))
+    }
+
+    /// Up to which version the copy misses nothing; `None` before it is whole.
+    pub fn mark(&self) -> Option<Version> {
+        let state = self.state.lock();
+        state.mirror.is_whole().then(|| state.merger.mark())
+    }
+
+    /// Changes with the copy, and as its mark moves.
+    pub fn revision(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// Waits until the copy shows all that was acknowledged before this was called. It may take as long as a shard is away:
+    /// callers give it a deadline.
+    pub async fn catch_up(&self) {
+        let mut revision = self.revision();
+        let map = self.topology.current();
+        let clocks = loop {
+            match try_join_all(map.members().iter().map(|member| member.service.clock())).await {
+                Ok(clocks) => break clocks,
+                Err(_) => tokio::time::sleep(AGAIN).await,
+            }
+        };
+        let now = clocks.into_iter().max().unwrap_or_default();
+        loop {
+            if self.mark().is_some_and(|mark| mark >= now) {
+                return;
+            }
+            self.sources.advance_all(now);
+            // Whoever was not there yet is shown the version again.
+            let _ = tokio::time::timeout(AGAIN, revision.changed()).await;
+        }
     }
 
     /// Lists whenever what was listed is not enough to go on from.
@@ -212,6 +255,8 @@ impl Informer {
         let keyed = |object: Arc<Object>| ((object.namespace.clone(), object.name.clone()), object);
         mirror.objects = objects.into_iter().map(keyed).collect();
         mirror.listed = Some(version);
+        mirror.changes += 1;
+        self.revision.send_modify(|revision| *revision += 1);
         for event in mirror.since.take().unwrap_or_default() {
             if event.version > version {
                 mirror.apply(&event);

@@ -17,6 +17,7 @@ mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::object::Draft;
 use api::resource::Durability;
@@ -35,6 +36,10 @@ use crate::table::{Key, Table};
 use room::Full;
 
 pub(crate) use pending::{Loss, Pending, Ticket, Written};
+
+/// How old the oldest pending write may be when another one is acknowledged early: with the time until the next look at it, a
+/// crash takes less than a second's worth of relaxed writes (DESIGN D6).
+const EARLY: Duration = Duration::from_millis(800);
 
 /// Index into a shard's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -403,10 +408,15 @@ impl Inner {
         let event = Arc::new(Event { version, slot, object, old: base, deleted });
         self.open.writes.push(Written { table, event, request, code, operation });
         let strict = durability == Durability::Strict || version > self.clock.durable();
-        // What there may be no room for is not acknowledged early.
-        let urgent = strict || self.full.is_some();
+        // What there may be no room for is not acknowledged early, nor anything while the store does not answer.
+        let urgent = strict || self.full.is_some() || self.is_behind(version);
         self.open.urgent |= urgent;
         urgent
+    }
+
+    /// Whether something has been pending for so long that more must not be acknowledged early.
+    fn is_behind(&self, version: Version) -> bool {
+        version.micros().saturating_sub(self.settled().micros()) > EARLY.as_micros() as u64
     }
 
     fn settled(&self) -> Version {

@@ -202,8 +202,8 @@ impl<const WIRE: bool> Wired<WIRE> {
         }
     }
 
-    pub(super) fn resource(&self, id_name: &str) -> &Arc<Resource> {
-        self.registry.named(id_name).unwrap_or_else(|| panic!("{id_name} is a built-in kind"))
+    pub(super) fn resource(&self, id_name: &str) -> Arc<Resource> {
+        self.registry.named_in("default", id_name).unwrap_or_else(|| panic!("{id_name} is a kind"))
     }
 
     pub(super) fn request(&self, id_name: &str, namespace: &str, name: &str, verb: Verb) -> Request {

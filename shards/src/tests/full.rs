@@ -44,3 +44,28 @@ async fn writes_are_refused_and_all_else_goes_on() {
     assert_eq!(shard.list(cluster.list_request("configmaps", "default")).await.unwrap().objects.len(), 4);
     cluster.stop().await;
 }
+
+/// A store that does not answer: heartbeats of less than a second are acknowledged early, and no more.
+#[tokio::test(start_paused = true)]
+async fn what_a_crash_may_take_is_bounded() {
+    let cluster = std::sync::Arc::new(Cluster::start(1).await);
+    // A fresh ceiling, so that it is not this that bounds it.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    cluster.create("configmaps", &map("a")).await.unwrap();
+    cluster.store.set_latency(Duration::from_secs(20));
+    let began = tokio::time::Instant::now();
+    let mut last = Duration::ZERO;
+    for at in 0..30 {
+        let cluster = cluster.clone();
+        let asked = tokio::spawn(async move {
+            let lease = json!({"metadata": {"name": format!("n{at}"), "namespace": "kube-node-lease"}, "spec": {}});
+            cluster.create("leases.coordination.k8s.io", &lease).await.map(drop)
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if asked.is_finished() {
+            asked.await.unwrap().unwrap();
+            last = began.elapsed();
+        }
+    }
+    assert!(last > Duration::from_millis(500) && last <= Duration::from_secs(1), "{last:?}");
+}

@@ -36,7 +36,7 @@ impl Call<'_> {
         warnings: &mut Vec<String>,
         refuse: impl FnOnce(&str) -> Status,
     ) -> Result<Value, Status> {
-        let Decoded { mut value, problems } = decoded;
+        let Decoded { mut value, mut problems } = decoded;
         let kind = value.text(&["kind"]);
         if !kind.is_empty() && kind != self.resource.kind {
             let why = format!("no kind {kind:?} is served here");
@@ -49,6 +49,11 @@ impl Call<'_> {
                 "the API version in the data ({version}) does not match the expected API version ({expected})"
             )));
         }
+        if let Some(custom) = &self.served.custom {
+            let unknown = custom.prune(&mut value);
+            problems.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
+            warnings.extend(custom.warning.clone());
+        }
         warn_or_refuse(problems, options, warnings, refuse)?;
         value.remove(&["kind"]);
         value.remove(&["apiVersion"]);
@@ -57,7 +62,7 @@ impl Call<'_> {
         }
         // Some defaults depend on the name.
         self.match_path(&mut value)?;
-        self.resource.strategy.default(&mut value);
+        self.rules().default(&mut value);
         Ok(value)
     }
 

@@ -94,7 +94,7 @@ pub(crate) fn decide(
     if call.resource.has_status && !STATUS_FROM_CREATOR.contains(&call.resource.id_name.as_str()) {
         clear_status(call, &mut document);
     }
-    call.resource.strategy.prepare_create(&mut document);
+    call.rules().prepare_create(&mut document);
     let mut attributes = Attributes { call, operation: Operation::Create, view, old: None, looked_up };
     admission::admit(&mut attributes, &mut document)?;
     hook(&mut document, None)?;

@@ -161,13 +161,21 @@ impl<'a> Call<'a> {
                 document.uid()
             )));
         }
+        if let Some(custom) = &self.served.custom {
+            let unknown = custom.prune(&mut document);
+            if let Some(first) = unknown.first() {
+                let why = format!("failed to create typed patch object: .{first}: field not declared in schema");
+                return Err(Status::bad_request(why));
+            }
+            warnings.extend(custom.warning.clone());
+        }
         document.remove(&["kind"]);
         document.remove(&["apiVersion"]);
         if let Some(convert) = &self.served.convert {
             (convert.to_stored)(&mut document);
         }
         self.match_path(&mut document)?;
-        self.resource.strategy.default(&mut document);
+        self.rules().default(&mut document);
         settle(&mut document, applied.managers);
         Ok(document)
     }

@@ -27,6 +27,7 @@ use api::document::Document;
 use api::object::Draft;
 use api::resource::{Durability, Resource, Served};
 use api::slot::Slot;
+use api::strategy::Strategy;
 use api::{Object, Status, Value, Version};
 use serde_json::json;
 
@@ -286,6 +287,11 @@ impl<'a> Call<'a> {
     pub(crate) fn other_table(&self, id_name: &str) -> Option<TableId> {
         let resource = self.shard.registry.named(id_name)?;
         self.shard.table_id(&self.request.cluster, resource.id).ok()
+    }
+
+    /// The kind's rules, in the version at hand.
+    pub(crate) fn rules(&self) -> &'a dyn Strategy {
+        self.resource.rules(self.served)
     }
 
     /// Whether this is the core resource of that name.

@@ -39,7 +39,8 @@ const NEEDS_VERSION: [&str; 21] = [
 
 /// Whether an update has to say which version it replaces.
 pub(super) fn needs_version(resource: &Resource) -> bool {
-    NEEDS_VERSION.contains(&resource.id_name.as_str())
+    let is_custom = resource.served.first().is_some_and(|served| served.custom.is_some());
+    is_custom || NEEDS_VERSION.contains(&resource.id_name.as_str())
 }
 
 /// Which part of an object a write may change.
@@ -151,7 +152,7 @@ pub(crate) fn decide(
     // What follows is the server's doing, and nobody's fields.
     let managers = call.managers_after(&before, &old, &document, sent)?;
     call.keep_metadata(&mut document, &old);
-    let strategy = &call.resource.strategy;
+    let strategy = call.rules();
     match replacement.part {
         Part::Main => {
             if call.resource.has_status {
@@ -192,21 +193,23 @@ fn check(call: Call<'_>, part: Part, document: &Value, old: &Value) -> Result<()
     api::names::validate_metadata_update(document, old, &mut causes);
     match part {
         Part::Main => {
-            call.resource.strategy.validate(document, &mut causes);
-            call.resource.strategy.validate_update(document, old, &mut causes);
+            call.rules().validate(document, &mut causes);
+            call.rules().validate_update(document, old, &mut causes);
         }
-        Part::Status => call.resource.strategy.validate_status(document, old, &mut causes),
+        Part::Status => call.rules().validate_status(document, old, &mut causes),
         Part::Finalizers => {}
     }
     call.invalid_unless_empty(causes)
 }
 
-/// Counts a change of anything outside metadata and status.
+/// Counts a change of anything outside metadata and the status subresource.
 fn count_generation(call: Call<'_>, document: &mut Value, old: &Value) {
     if !call.resource.generation {
         return;
     }
-    if !outside_metadata(document).eq(outside_metadata(old)) {
+    // A status that is no subresource is a part like any other.
+    let counts = |(field, _): &(&String, &Value)| *field != "status" || !call.resource.has_status;
+    if !outside_metadata(document).filter(counts).eq(outside_metadata(old).filter(counts)) {
         let before = old.int(&["metadata", "generation"]).unwrap_or(0);
         document.set(&["metadata", "generation"], before + 1);
     }
@@ -214,7 +217,7 @@ fn count_generation(call: Call<'_>, document: &mut Value, old: &Value) {
 
 fn outside_metadata(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
     let fields = document.as_object().into_iter().flatten();
-    fields.filter(|(key, _)| !matches!(key.as_str(), "metadata" | "status"))
+    fields.filter(|(key, _)| *key != "metadata")
 }
 
 /// What writers of a status may change beside it: labels, annotations and finalizers of Pods and Nodes, whose kubelets

@@ -110,8 +110,9 @@ impl Spare {
         self.held.store(held, Ordering::Release);
     }
 
-    fn is_more_than_half(&self) -> bool {
-        self.held.load(Ordering::Acquire) * 2 > self.whole
+    /// Whether more than that part of it is there.
+    fn is_more_than(&self, part: u64) -> bool {
+        self.held.load(Ordering::Acquire) * part > self.whole
     }
 }
 
@@ -195,13 +196,15 @@ pub(super) struct Room {
     spare: Option<Arc<Spare>>,
     /// Since the disk was found full: when room was last looked for.
     looked: Option<Instant>,
+    /// Whether much was deleted since.
+    cleared: bool,
 }
 
 impl Room {
     pub(super) fn new(spare: Option<Arc<Spare>>) -> Self {
         // A disk that was full from the beginning.
-        let is_full = spare.as_ref().is_some_and(|spare| !spare.is_more_than_half());
-        Self { spare, looked: is_full.then(Instant::now) }
+        let is_full = spare.as_ref().is_some_and(|spare| !spare.is_more_than(2));
+        Self { spare, looked: is_full.then(Instant::now), cleared: false }
     }
 
     /// Whether a batch that adds something may be tried now.
@@ -212,11 +215,13 @@ impl Room {
         }
         *looked = Instant::now();
         spare.refill();
-        spare.is_more_than_half()
+        // Trying costs some of it, and half of it is for others, unless there is reason to hope.
+        spare.is_more_than(2) || (std::mem::take(&mut self.cleared) && spare.is_more_than(8))
     }
 
-    /// After a transaction: `added`, whether a batch was in it that adds something.
-    pub(super) fn note(&mut self, added: bool) {
+    /// After a transaction: whether a batch was in it that adds something, and one that clears a range.
+    pub(super) fn note(&mut self, added: bool, cleared: bool) {
+        self.cleared |= cleared;
         let taken = self.spare.as_ref().is_some_and(|spare| spare.taken.swap(false, Ordering::AcqRel));
         if taken {
             self.looked = Some(Instant::now());

@@ -18,7 +18,8 @@ pub fn write(messages: &Messages) -> Result<String, String> {
             _ = writeln!(table, "P {package}");
             open = package;
         }
-        _ = writeln!(table, "T {short}{}", if message.atomic { " atomic" } else { "" });
+        let word = |on: bool, word: &'static str| if on { word } else { "" };
+        _ = writeln!(table, "T {short}{}{}", word(message.atomic, " atomic"), word(message.open, " open"));
         for (field, facts) in &message.fields {
             table.push_str(field);
             write_field(&mut table, facts, package).map_err(|error| format!("{name}.{field}: {error}"))?;

@@ -106,10 +106,11 @@ fn the_oldest_updaters_become_one() {
 fn replicas_are_owned_through_scale_where_the_object_keeps_them() {
     let schema = Schema::builtin();
     let deployments = resource("deployments.apps");
+    let replicas = ["spec".into(), "replicas".into()];
     let scaling = |manager: &'static str| ScaleTracking {
         resource: &deployments,
         served: &deployments.served[0],
-        replicas: &["spec", "replicas"],
+        replicas: &replicas,
         shape: schema.named("io.k8s.api.autoscaling.v1.Scale").unwrap(),
         manager,
         now: "2026-01-01T00:00:09Z",

@@ -21,6 +21,9 @@ pub(super) fn envelope(
     api_version: &str,
     kind: &str,
 ) -> Result<Vec<u8>, Malformed> {
+    if shape.message().open {
+        return Err(Malformed { message: format!("{kind} is a custom resource, which has no protobuf form") });
+    }
     let mut out = Backwards(Vec::with_capacity(1024));
     // The reference always writes contentType and contentEncoding, empty.
     out.text(4, "");

@@ -27,7 +27,7 @@ pub(crate) struct Documents([OnceLock<Tagged>; 4]);
 /// `/`: where to go from here.
 pub(super) async fn paths(State(inner): State<Arc<Inner>>, Extension(ticket): Extension<Ticket>) -> Response<Body> {
     let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
-    for group in legacy::groups_of(&inner.registry) {
+    for group in legacy::groups_of(&inner.kinds.all(&ticket.info.cluster).await) {
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|version| format!("/apis/{}/{version}", group.name)));
     }
@@ -37,8 +37,12 @@ pub(super) async fn paths(State(inner): State<Arc<Inner>>, Extension(ticket): Ex
 }
 
 /// `/api`
-pub(super) async fn core_versions(State(inner): State<Arc<Inner>>, headers: HeaderMap) -> Response<Body> {
-    if let Some(answer) = aggregated_answer(&inner, &headers, true) {
+pub(super) async fn core_versions(
+    State(inner): State<Arc<Inner>>,
+    Extension(ticket): Extension<Ticket>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    if let Some(answer) = aggregated_answer(&inner, &ticket, &headers, true).await {
         return answer;
     }
     let addresses = [json!({ "clientCIDR": "0.0.0.0/0", "serverAddress": inner.config.advertise })];
@@ -46,33 +50,48 @@ pub(super) async fn core_versions(State(inner): State<Arc<Inner>>, headers: Head
 }
 
 /// `/apis`
-pub(super) async fn groups(State(inner): State<Arc<Inner>>, headers: HeaderMap) -> Response<Body> {
-    aggregated_answer(&inner, &headers, false).unwrap_or_else(|| plain(&legacy::group_list(&inner.registry)))
+pub(super) async fn groups(
+    State(inner): State<Arc<Inner>>,
+    Extension(ticket): Extension<Ticket>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    match aggregated_answer(&inner, &ticket, &headers, false).await {
+        Some(answer) => answer,
+        None => plain(&legacy::group_list(&inner.kinds.all(&ticket.info.cluster).await)),
+    }
 }
 
 /// `/apis/{group}`
-pub(super) async fn group(State(inner): State<Arc<Inner>>, Path(group): Path<String>) -> Response<Body> {
-    match legacy::groups_of(&inner.registry).iter().find(|have| have.name == group) {
+pub(super) async fn group(
+    State(inner): State<Arc<Inner>>,
+    Extension(ticket): Extension<Ticket>,
+    Path(group): Path<String>,
+) -> Response<Body> {
+    match legacy::groups_of(&inner.kinds.all(&ticket.info.cluster).await).iter().find(|have| have.name == group) {
         Some(group) => plain(&group.to_value(true)),
         None => refusal(Status::unknown_path()),
     }
 }
 
 /// `/api/v1`
-pub(super) async fn core_resources(State(inner): State<Arc<Inner>>) -> Response<Body> {
-    resource_list(&inner, "", "v1")
+pub(super) async fn core_resources(
+    State(inner): State<Arc<Inner>>,
+    Extension(ticket): Extension<Ticket>,
+) -> Response<Body> {
+    resource_list(&inner, &ticket, "", "v1").await
 }
 
 /// `/apis/{group}/{version}`
 pub(super) async fn resources(
     State(inner): State<Arc<Inner>>,
+    Extension(ticket): Extension<Ticket>,
     Path((group, version)): Path<(String, String)>,
 ) -> Response<Body> {
-    resource_list(&inner, &group, &version)
+    resource_list(&inner, &ticket, &group, &version).await
 }
 
-fn resource_list(inner: &Inner, group: &str, version: &str) -> Response<Body> {
-    match legacy::resource_list(&inner.registry, group, version) {
+async fn resource_list(inner: &Inner, ticket: &Ticket, group: &str, version: &str) -> Response<Body> {
+    match legacy::resource_list(&inner.kinds.all(&ticket.info.cluster).await, group, version) {
         Some(list) => plain(&list),
         None => refusal(Status::unknown_path()),
     }
@@ -83,7 +102,7 @@ fn plain(document: &impl Serialize) -> Response<Body> {
 }
 
 /// The aggregated document, where the client prefers one of the forms that there are.
-fn aggregated_answer(inner: &Inner, headers: &HeaderMap, core: bool) -> Option<Response<Body>> {
+async fn aggregated_answer(inner: &Inner, ticket: &Ticket, headers: &HeaderMap, core: bool) -> Option<Response<Body>> {
     let accept = headers.get(ACCEPT)?.to_str().ok()?;
     let clause = by_quality(accept).find(|clause| {
         let legacy = clause.param("as").is_none();
@@ -93,12 +112,14 @@ fn aggregated_answer(inner: &Inner, headers: &HeaderMap, core: bool) -> Option<R
         "v2" => (0, "v2", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
         _ => (1, "v2beta1", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"),
     };
+    let kinds = inner.kinds.all(&ticket.info.cluster).await;
+    let make = || Tagged::new(Bytes::from(aggregated::document(&kinds, core, version).to_string()));
+    // What a cluster adds is added for it alone.
+    if inner.kinds.generation(&ticket.info.cluster) > 0 && !core {
+        return Some(make().answer(headers, content_type));
+    }
     let place = &inner.documents.discovery.0[at + 2 * usize::from(core)];
-    let document = place.get_or_init(|| {
-        let document = aggregated::document(&inner.registry, core, version);
-        Tagged::new(Bytes::from(document.to_string()))
-    });
-    Some(document.answer(headers, content_type))
+    Some(place.get_or_init(make).answer(headers, content_type))
 }
 
 fn version_of<'a>(clause: &crate::media::Clause<'a>) -> Option<&'a str> {

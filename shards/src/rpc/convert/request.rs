@@ -5,49 +5,93 @@ use std::sync::Arc;
 use api::Registry;
 use api::resource::Served;
 use api::slot::Slot;
-use bytes::Bytes;
+use smol_str::SmolStr;
 use wire::proto::shard as proto;
 
-use super::{Misread, id_name, read_version, required, resource_id, version};
+use super::{Misread, read_version, required, resource_id, version};
 use crate::service::{
     DeleteOptions, FieldValidation, Format, PatchType, Propagation, Request, UserInfo, Verb, WriteOptions,
 };
 use proto::execute::Verb as Said;
 
-pub(in crate::rpc) fn execute(registry: &Registry, request: Request) -> proto::Execute {
-    let row = registry.row(&request.cluster, request.resource);
-    // A custom kind may have gone meanwhile; its owner knows.
-    let served = row.as_ref().and_then(|resource| resource.served.get(request.served));
-    proto::Execute {
-        request: Bytes::copy_from_slice(&request.id.to_be_bytes()),
-        cluster: request.cluster.into(),
-        resource: id_name(registry, request.resource),
-        group: served.map(|served| served.group.to_string()).unwrap_or_default(),
-        version: served.map(|served| served.version.to_string()).unwrap_or_default(),
-        subresource: request.subresource.into(),
-        namespace: request.namespace.into(),
-        name: request.name.into(),
-        user: Some(user(&request.user)),
-        verb: Some(verb(request.verb)),
+/// What many requests have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::rpc) struct Context {
+    cluster: SmolStr,
+    resource: SmolStr,
+    group: SmolStr,
+    version: SmolStr,
+    subresource: SmolStr,
+    user: Arc<UserInfo>,
+}
+
+impl Context {
+    pub(in crate::rpc) fn to_proto(&self) -> proto::Context {
+        proto::Context {
+            cluster: self.cluster.to_string(),
+            resource: self.resource.to_string(),
+            group: self.group.to_string(),
+            version: self.version.to_string(),
+            subresource: self.subresource.to_string(),
+            user: Some(user(&self.user)),
+        }
+    }
+
+    pub(in crate::rpc) fn read(said: proto::Context) -> Self {
+        Self {
+            cluster: said.cluster.into(),
+            resource: said.resource.into(),
+            group: said.group.into(),
+            version: said.version.into(),
+            subresource: said.subresource.into(),
+            user: Arc::new(read_user(said.user.unwrap_or_default())),
+        }
     }
 }
 
-pub(in crate::rpc) fn read_execute(registry: &Registry, said: proto::Execute) -> Result<Request, Misread> {
-    let resource = resource_id(registry, &said.resource)?;
-    let row = registry.row(&said.cluster, resource);
-    let is_asked = |served: &Served| served.group == said.group && served.version == said.version;
+/// A request in two parts. The number of its context is for the exchange to fill in.
+pub(in crate::rpc) fn execute(registry: &Registry, request: Request) -> (Context, proto::Execute) {
+    let row = registry.row(&request.cluster, request.resource);
+    // A custom kind may have gone meanwhile; its owner knows.
+    let served = row.as_ref().and_then(|resource| resource.served.get(request.served));
+    let context = Context {
+        cluster: request.cluster,
+        resource: registry.id_name(request.resource),
+        group: served.map(|served| served.group.clone()).unwrap_or_default(),
+        version: served.map(|served| served.version.clone()).unwrap_or_default(),
+        subresource: request.subresource,
+        user: request.user,
+    };
+    let execute = proto::Execute {
+        request_high: (request.id >> 64) as u64,
+        request_low: request.id as u64,
+        context: 0,
+        namespace: request.namespace.into(),
+        name: request.name.into(),
+        verb: Some(verb(request.verb)),
+    };
+    (context, execute)
+}
+
+pub(in crate::rpc) fn read_execute(
+    registry: &Registry,
+    context: &Context,
+    said: proto::Execute,
+) -> Result<Request, Misread> {
+    let resource = resource_id(registry, &context.resource)?;
+    let row = registry.row(&context.cluster, resource);
+    let is_asked = |served: &Served| served.group == context.group && served.version == context.version;
     // Behind the last one where the peer knows another definition of a custom kind: the verb answers that.
     let served = row.map_or(0, |row| row.served.iter().position(is_asked).unwrap_or(row.served.len()));
-    let id = required(said.request[..].try_into().ok(), "a request's id")?;
     Ok(Request {
-        id: u128::from_be_bytes(id),
-        cluster: said.cluster.into(),
+        id: u128::from(said.request_high) << 64 | u128::from(said.request_low),
+        cluster: context.cluster.clone(),
         resource,
         served,
-        subresource: said.subresource.into(),
+        subresource: context.subresource.clone(),
         namespace: said.namespace.into(),
         name: said.name.into(),
-        user: Arc::new(read_user(said.user.unwrap_or_default())),
+        user: context.user.clone(),
         verb: read_verb(required(said.verb, "the verb")?)?,
     })
 }
