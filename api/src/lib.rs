@@ -7,6 +7,7 @@
 //! Invariants: a canonical document survives every codec unchanged; the same document always has the same bytes.
 
 pub mod ambient;
+pub mod apply;
 pub mod builtin;
 pub mod cel;
 pub mod codec;

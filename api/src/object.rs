@@ -6,6 +6,7 @@
 
 mod parts;
 mod scan;
+mod working;
 
 use std::borrow::Cow;
 
@@ -13,6 +14,7 @@ use bytes::{Buf, Bytes};
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
+use crate::apply;
 use crate::document::Document;
 use crate::resource::{Resource, SelectableField};
 use crate::selector::Selectable;
@@ -53,7 +55,8 @@ pub struct Draft {
 const DIGITS: usize = 18;
 
 impl Draft {
-    /// Encodes a canonical document. Its `kind`, `apiVersion` and `metadata.resourceVersion` are ignored.
+    /// Encodes a canonical document. Its `kind`, `apiVersion` and `metadata.resourceVersion` are ignored, and its
+    /// managedFields may be text (see [`Object::working_copy`]).
     pub fn new(resource: &Resource, document: &Value) -> Self {
         let mut tail = Vec::with_capacity(1024);
         let empty = Map::new();
@@ -121,8 +124,10 @@ fn write_metadata(tail: &mut Vec<u8>, metadata: &Map<String, Value>) -> u32 {
         if key.as_str() >= "resourceVersion" && put.take().is_some() {
             put_version(tail);
         }
-        if key != "resourceVersion" {
-            write_field(tail, key, value);
+        match key.as_str() {
+            "resourceVersion" => {}
+            "managedFields" => write_managed_fields(tail, value),
+            _ => write_field(tail, key, value),
         }
     }
     if put.is_some() {
@@ -138,6 +143,23 @@ fn write_field(tail: &mut Vec<u8>, key: &str, value: &Value) {
     tail.push(b':');
     serde_json::to_writer(&mut *tail, value).expect("a Vec takes every byte");
     tail.push(b',');
+}
+
+/// Writes managedFields in the one order that fields have in it. Text is in that order already.
+fn write_managed_fields(tail: &mut Vec<u8>, value: &Value) {
+    let written = match value {
+        Value::String(text) => Some(Cow::Borrowed(text.as_str())),
+        list => apply::text_of(list).map(Cow::Owned),
+    };
+    match written {
+        Some(text) if text.is_empty() => {}
+        Some(text) => {
+            tail.extend_from_slice(b"\"managedFields\":");
+            tail.extend_from_slice(text.as_bytes());
+            tail.push(b',');
+        }
+        None => write_field(tail, "managedFields", value),
+    }
 }
 
 /// Turns the comma after the last field into the closing brace.
@@ -199,6 +221,12 @@ impl Object {
     /// The document, without `kind` and `apiVersion`.
     pub fn document(&self) -> Value {
         parse(&self.tail).expect("the tail was written by Draft::new")
+    }
+
+    /// The document for who is about to write: its managedFields, if it has any, are one text, as they are stored. It is
+    /// cheaper to make than [`Object::document`], and [`Draft::new`] takes it; nobody else does.
+    pub fn working_copy(&self) -> Value {
+        working::parse(&self.tail).expect("the tail was written by Draft::new")
     }
 
     /// The same object at another version: a DELETED event carries the last state at the version of the deletion.

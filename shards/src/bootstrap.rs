@@ -170,7 +170,7 @@ fn requests(options: &Bootstrap, resource: &Resource, namespace: &str, name: &st
     let verb = Verb::Create {
         body: Bytes::from(body.to_string()),
         format: Format::Json,
-        options: WriteOptions::default(),
+        options: WriteOptions { field_manager: "kube-apiserver".to_owned(), ..WriteOptions::default() },
         uid,
     };
     let create = Request { id: entropy.next_u128(), verb, ..get.clone() };

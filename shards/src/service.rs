@@ -52,6 +52,8 @@ pub struct WriteOptions {
     pub field_manager: String,
     /// What to do about unknown and duplicate fields.
     pub field_validation: FieldValidation,
+    /// Whether an apply takes fields from their managers.
+    pub force: bool,
 }
 
 /// metav1.DeletionPropagation, resolved from the legacy orphanDependents too.
@@ -118,6 +120,8 @@ pub enum Verb {
         patch: PatchType,
         /// Options.
         options: WriteOptions,
+        /// metadata.uid for what an apply creates.
+        uid: String,
     },
     /// Remove, or start to.
     Delete {

@@ -252,7 +252,12 @@ impl<const WIRE: bool> Wired<WIRE> {
     }
 
     pub(super) async fn merge(&self, id_name: &str, at: (&str, &str), patch: &Value) -> Result<Arc<Object>, Status> {
-        let verb = Verb::Patch { body: bytes(patch), patch: PatchType::Merge, options: WriteOptions::default() };
+        let verb = Verb::Patch {
+            body: bytes(patch),
+            patch: PatchType::Merge,
+            options: WriteOptions::default(),
+            uid: String::new(),
+        };
         object(self.send(self.request(id_name, at.0, at.1, verb)).await)
     }
 

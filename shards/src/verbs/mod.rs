@@ -15,6 +15,7 @@ pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod managed_fields;
 mod metadata;
 pub(crate) mod patch;
 mod restore;
@@ -133,7 +134,7 @@ async fn dispatch(call: Call<'_>) -> Result<Answer, ShardError> {
 
 /// What a write comes to.
 pub(crate) enum Decision {
-    /// The object becomes this document.
+    /// The object becomes this document. Its managedFields may be text (see [`Object::working_copy`]).
     Put { document: Value, code: u16 },
     /// It goes. The answer is a `Status` of success, the last state, or the document that an update made of it.
     Remove(Removal),
@@ -330,6 +331,7 @@ impl<'a> Call<'a> {
 
     /// A stored document as the served version has it, with kind and apiVersion.
     fn as_served(&self, mut document: Value) -> Value {
+        managed_fields::show(&mut document);
         if let Some(convert) = &self.served.convert {
             (convert.from_stored)(&mut document);
         }

@@ -115,8 +115,8 @@ fn verb(verb: Verb) -> Said {
         Verb::Update { body, format: is, options: with, uid } => {
             Said::Update(proto::Update { body, format: format(is), options: Some(options(with)), uid })
         }
-        Verb::Patch { body, patch, options: with } => {
-            Said::Patch(proto::Patch { body, r#type: patch_type(patch), options: Some(options(with)) })
+        Verb::Patch { body, patch, options: with, uid } => {
+            Said::Patch(proto::Patch { body, r#type: patch_type(patch), options: Some(options(with)), uid })
         }
         Verb::Delete { options } => Said::Delete(proto::Delete {
             dry_run: options.dry_run,
@@ -148,6 +148,7 @@ fn read_verb(said: Said) -> Result<Verb, Misread> {
             body: patch.body,
             patch: read_patch_type(patch.r#type)?,
             options: read_options(patch.options)?,
+            uid: patch.uid,
         },
         Said::Delete(delete) => Verb::Delete {
             options: DeleteOptions {
@@ -184,6 +185,7 @@ fn patch_type(patch: PatchType) -> i32 {
         PatchType::Json => proto::PatchType::Json,
         PatchType::Merge => proto::PatchType::Merge,
         PatchType::Strategic => proto::PatchType::Strategic,
+        PatchType::Apply => proto::PatchType::Apply,
     };
     said.into()
 }
@@ -193,6 +195,7 @@ fn read_patch_type(said: i32) -> Result<PatchType, Misread> {
         proto::PatchType::Json => PatchType::Json,
         proto::PatchType::Merge => PatchType::Merge,
         proto::PatchType::Strategic => PatchType::Strategic,
+        proto::PatchType::Apply => PatchType::Apply,
     })
 }
 
@@ -206,6 +209,7 @@ fn options(options: WriteOptions) -> proto::WriteOptions {
         dry_run: options.dry_run,
         field_manager: options.field_manager,
         field_validation: validation.into(),
+        force: options.force,
     }
 }
 
@@ -217,7 +221,7 @@ fn read_options(said: Option<proto::WriteOptions>) -> Result<WriteOptions, Misre
         proto::FieldValidation::Warn => FieldValidation::Warn,
         proto::FieldValidation::Strict => FieldValidation::Strict,
     };
-    Ok(WriteOptions { dry_run: said.dry_run, field_manager: said.field_manager, field_validation })
+    Ok(WriteOptions { dry_run: said.dry_run, field_manager: said.field_manager, field_validation, force: said.force })
 }
 
 fn propagation(propagation: Option<Propagation>) -> i32 {
