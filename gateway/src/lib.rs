@@ -10,6 +10,7 @@
 
 mod authn;
 mod authz;
+mod backup;
 mod clusters;
 mod completion;
 mod config;
@@ -200,6 +201,11 @@ fn without_trailing_slash(mut request: Request<Body>) -> Request<Body> {
 }
 
 impl Inner {
+    /// Now, as metadata's times are written.
+    fn now_text(&self) -> String {
+        api::time::format_seconds(self.ambient.clock.wall_micros())
+    }
+
     /// The cluster that a request is for, whose name is taken off its path.
     async fn cluster_of(&self, request: &mut Request<Body>) -> Result<Arc<Cluster>, Status> {
         let name = clusters::route::take(request, self.config.cluster_domain.as_deref())?;

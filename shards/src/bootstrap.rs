@@ -20,6 +20,8 @@ use crate::topology::Topology;
 
 /// Times that an object is tried again while its shard is not ready.
 const TRIES: u32 = 20;
+/// … while it is refused.
+const FEW_TRIES: u32 = 5;
 
 /// What a cluster is made with.
 #[derive(Clone)]
@@ -133,6 +135,11 @@ async fn ensure(
             Ok(_) => return Ok(()),
             Err(status) if status.reason() == Reason::AlreadyExists => return Ok(()),
             Err(status) if status.reason() == Reason::ServiceUnavailable && tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            // Two gateways that start together: the address of the Service is taken, because the other one is about to make it.
+            Err(status) if status.reason() == Reason::Invalid && tries < FEW_TRIES => {
                 tries += 1;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

@@ -126,6 +126,9 @@ pub enum OpenError {
         /// What this program writes.
         known: u32,
     },
+    /// A backup is being restored into it.
+    #[error("a backup is being restored into this store, or was and did not come to its end: restore it again")]
+    Restoring,
     /// Others keep claiming the same slots.
     #[error("other shards keep claiming the same slots or the same ordinal")]
     Contended,

@@ -16,7 +16,7 @@ use api::codec::{self, Format};
 use api::resource::Served;
 use api::selector::{FieldSelector, LabelSelector, Selector, ShardSelector};
 use api::status::Reason;
-use api::{Object, Resource, Status};
+use api::{Object, Resource, Status, Version};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -43,19 +43,21 @@ pub(crate) struct Call {
     pub(crate) served: usize,
     /// Empty for cluster-scoped kinds, whatever the path says.
     pub(crate) namespace: SmolStr,
+    /// What was below it in the cluster is no past of what is there.
+    pub(crate) floor: Version,
 }
 
 /// Executes a request on a resource.
 pub(crate) async fn dispatch(
     gateway: Arc<Inner>,
     info: Arc<RequestInfo>,
-    user: Arc<UserInfo>,
+    (user, floor): (Arc<UserInfo>, Version),
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response<Body>, Status> {
     let (resource, served) = gateway.kinds.resolve(&info).await.ok_or_else(Status::unknown_path)?;
     let namespace = if resource.namespaced { info.namespace.clone() } else { SmolStr::default() };
-    let call = Call { gateway, info, user, headers, resource, served, namespace };
+    let call = Call { gateway, info, user, headers, resource, served, namespace, floor };
     call.check()?;
     if call.info.subresource == "log" && call.resource.id_name == "pods" {
         return logs::serve(call).boxed().await;

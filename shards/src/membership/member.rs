@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use api::ambient::Ambient;
-use api::slot::{SLOTS, SlotSet};
+use api::slot::{self, SlotSet};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -22,6 +22,7 @@ use super::records::{Pin, Standing};
 use super::register::Registration;
 use super::renew::Holding;
 use super::roster::{MapSource, Roster};
+use crate::latest;
 use crate::metrics::Metrics;
 use crate::service::ShardError;
 use crate::shard::Shard;
@@ -66,7 +67,7 @@ pub struct Member {
     trouble: Mutex<Option<String>>,
     /// Microseconds on the boot clock.
     valid_until: AtomicU64,
-    rosters: watch::Sender<Arc<Roster>>,
+    rosters: latest::Sender<Arc<Roster>>,
     slots: u16,
     pub(super) metrics: Metrics,
     this: Weak<Self>,
@@ -131,7 +132,7 @@ impl Member {
     ) -> Arc<Self> {
         let (ambient, holder) = (shard.ambient.clone(), shard.clone());
         let metrics = shard.metrics().clone();
-        Self::new(MemberConfig { store, ambient, timing, holder, peers, registration, slots: SLOTS, metrics })
+        Self::new(MemberConfig { store, ambient, timing, holder, peers, registration, slots: slot::in_use(), metrics })
     }
 
     pub(crate) fn new(config: MemberConfig) -> Arc<Self> {
@@ -149,7 +150,7 @@ impl Member {
             look: Notify::new(),
             trouble: Mutex::default(),
             valid_until: AtomicU64::new(0),
-            rosters: watch::Sender::new(Arc::new(Roster::default())),
+            rosters: latest::Sender::new(Arc::new(Roster::default())),
             reading: tokio::sync::Mutex::default(),
             registration,
             slots,
@@ -309,13 +310,14 @@ impl MapSource for Member {
         async move {
             self.refresh().await.map_err(|error| ShardError::Unreachable(error.to_string()))?;
             let mut rosters = self.rosters.subscribe();
-            let (publish, following) = watch::channel(rosters.borrow_and_update().clone());
+            let (publish, following) = watch::channel(rosters.get_and_update());
             let this = self.this.clone();
             tokio::spawn(async move {
                 loop {
                     tokio::select! {
+                        biased;
                         changed = rosters.changed() => match changed {
-                            Ok(()) => _ = publish.send_replace(rosters.borrow_and_update().clone()),
+                            Ok(()) => _ = publish.send_replace(rosters.get_and_update()),
                             Err(_) => return,
                         },
                         () = publish.closed() => return,

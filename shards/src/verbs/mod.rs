@@ -17,6 +17,7 @@ pub(crate) mod get;
 pub(crate) mod list;
 mod metadata;
 pub(crate) mod patch;
+mod restore;
 pub(crate) mod update;
 
 use std::sync::Arc;
@@ -78,7 +79,7 @@ pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, 
         Seen::Runs(mut receiver) => {
             let answered = tokio::time::timeout(CONTENTION, receiver.wait_for(Option::is_some)).await;
             let remembered = match answered {
-                Ok(Ok(remembered)) => remembered.clone().expect("waited for it"),
+                Ok(Ok(remembered)) => remembered.expect("waited for it"),
                 _ => return Err(Status::unavailable("the same request was given up elsewhere").into()),
             };
             answer_again(call, remembered)
@@ -120,6 +121,7 @@ async fn dispatch(call: Call<'_>) -> Result<Answer, ShardError> {
         ("", Verb::Update { .. }) => update::update(call).await,
         ("", Verb::Patch { .. }) => patch::patch(call).await,
         ("", Verb::Delete { options }) => delete::delete(call, options).await,
+        ("", Verb::Restore { tail, above }) => restore::restore(call, tail, *above).await,
         ("status", Verb::Update { .. } | Verb::Patch { .. }) => subresources::status::write(call).await,
         ("scale", Verb::Update { .. } | Verb::Patch { .. }) => subresources::scale::write(call).await,
         ("binding", Verb::Create { .. }) => subresources::binding::bind(call).await,
@@ -321,6 +323,7 @@ impl<'a> Call<'a> {
             Verb::Update { .. } => "update",
             Verb::Patch { .. } => "patch",
             Verb::Delete { .. } => "delete",
+            Verb::Restore { .. } => "restore",
         };
         Status::method_not_allowed(&self.served.group, &self.resource.plural, verb)
     }

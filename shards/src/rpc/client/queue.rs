@@ -229,6 +229,7 @@ fn size(execute: &proto::Execute) -> usize {
         Some(Verb::Create(create)) => create.body.len(),
         Some(Verb::Update(update)) => update.body.len(),
         Some(Verb::Patch(patch)) => patch.body.len(),
+        Some(Verb::Restore(restore)) => restore.tail.len(),
         _ => 0,
     };
     body + 256

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use api::Registry;
 use api::resource::Served;
 use api::slot::Slot;
+use api::{Registry, Version};
 use smol_str::SmolStr;
 use wire::proto::shard as proto;
 
@@ -125,6 +125,7 @@ fn verb(verb: Verb) -> Said {
             uid: options.uid,
             version: version(options.version),
         }),
+        Verb::Restore { tail, above } => Said::Restore(proto::Restore { tail, above: above.0 }),
     }
 }
 
@@ -157,6 +158,7 @@ fn read_verb(said: Said) -> Result<Verb, Misread> {
                 version: read_version(delete.version),
             },
         },
+        Said::Restore(restore) => Verb::Restore { tail: restore.tail, above: Version(restore.above) },
     })
 }
 
