@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::webhooks::WebhookMetrics;
+
 /// Commits that the percentile is taken over.
 const SAMPLES: usize = 2048;
 
@@ -37,6 +39,7 @@ pub struct ShardMetrics {
     writes: Family<Operation, Counter>,
     objects: Family<Stored, Gauge<i64, AtomicI64>>,
     recent: Arc<Mutex<VecDeque<Duration>>>,
+    webhooks: WebhookMetrics,
 }
 
 fn latency_buckets() -> Histogram {
@@ -51,6 +54,7 @@ impl Default for ShardMetrics {
             writes: Family::default(),
             objects: Family::default(),
             recent: Arc::default(),
+            webhooks: WebhookMetrics::default(),
         }
     }
 }
@@ -67,6 +71,7 @@ impl ShardMetrics {
         registry.register("etcd_request_errors", "Batches that the store did not take", metrics.errors.clone());
         registry.register("shardplane_committed_writes", "Changes of objects made durable", metrics.writes.clone());
         registry.register("apiserver_storage_objects", "Objects held, by resource", metrics.objects.clone());
+        metrics.webhooks.register(registry);
         metrics
     }
 
@@ -106,6 +111,10 @@ impl Metrics {
             recent.pop_front();
         }
         recent.push_back(took);
+    }
+
+    pub(crate) fn webhooks(&self) -> &WebhookMetrics {
+        &self.shared.webhooks
     }
 
     pub(crate) fn objects(&self, cluster: &str, resource: &str, count: usize) {

@@ -7,6 +7,7 @@ use api::{Status, Value};
 use super::{Call, Decision, View, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
 use crate::service::{Answer, Format, ShardError, Verb, WriteOptions};
+use crate::webhooks::{self, Phase};
 
 /// Kinds whose creator may say a status: a kubelet registers its Node with one.
 const STATUS_FROM_CREATOR: [&str; 1] = ["nodes"];
@@ -76,19 +77,35 @@ pub(crate) fn decide(
     looked_up: &LookedUp,
     hook: &mut Hook<'_>,
 ) -> Result<Decision, Status> {
-    call.fill_metadata(&mut document, uid)?;
-    if call.resource.has_status && !STATUS_FROM_CREATOR.contains(&call.resource.id_name.as_str()) {
-        clear_status(call, &mut document);
+    prepare(call, view, &mut document, uid, looked_up)?;
+    if webhooks::review(call, view, Phase::Mutating, Operation::Create, None, &mut document)? {
+        // Theirs is a creator's document like any other.
+        prepare(call, view, &mut document, uid, looked_up)?;
     }
-    call.rules().prepare_create(&mut document);
-    let mut attributes = Attributes { call, operation: Operation::Create, view, old: None, looked_up };
-    admission::admit(&mut attributes, &mut document)?;
     hook(&mut document, None)?;
     call.check_new(&document)?;
+    webhooks::review(call, view, Phase::Validating, Operation::Create, None, &mut document)?;
     match &view.object {
         None => Ok(Decision::Put { document, code: 201 }),
         Some(existing) => Err(call.already_exists(existing.document().is_deleting())),
     }
+}
+
+/// Gives a creator's document what the server adds, and takes away what a creator cannot say.
+fn prepare(
+    call: Call<'_>,
+    view: &mut View<'_>,
+    document: &mut Value,
+    uid: &str,
+    looked_up: &LookedUp,
+) -> Result<(), Status> {
+    call.fill_metadata(document, uid)?;
+    if call.resource.has_status && !STATUS_FROM_CREATOR.contains(&call.resource.id_name.as_str()) {
+        clear_status(call, document);
+    }
+    call.rules().prepare_create(document);
+    let mut attributes = Attributes { call, operation: Operation::Create, view, old: None, looked_up };
+    admission::admit(&mut attributes, document)
 }
 
 /// A new object has the status of its type's zero value.
