@@ -5,33 +5,15 @@
 mod harness;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use harness::Server;
 use harness::disk::Disk;
-use harness::load::{Load, run};
+use harness::load::{Load, alone, fault, plan, run, shard_faults};
 use harness::network::{Machine, Network};
 use harness::service::{Process, Service};
 use robustness::load::{Fault, Plan, Report, Resource};
-
-/// A small load, or with SHARDPLANE_LOAD=large one that takes the machine for itself.
-fn plan() -> Plan {
-    match std::env::var("SHARDPLANE_LOAD").as_deref() {
-        Ok("large") => Plan::large(seed()),
-        _ => Plan::small(seed()),
-    }
-}
-
-fn seed() -> u64 {
-    std::env::var("SHARDPLANE_SEED").map_or(1, |seed| seed.parse().expect("SHARDPLANE_SEED is a number"))
-}
-
-/// One load at a time: leases and outages are measured in real time.
-fn alone() -> MutexGuard<'static, ()> {
-    static MACHINE: Mutex<()> = Mutex::new(());
-    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 #[test]
 fn kill_9_under_load_leaves_a_correct_history() {
@@ -85,49 +67,19 @@ fn a_pause_under_load_is_only_a_pause() {
     assert!(report.acknowledged > 50 && report.faults[0].outage > Duration::from_secs(1), "{report}");
 }
 
-/// Does something to a process that takes a while, beside the load.
-fn fault(at: u64, name: &str, of: &Arc<Mutex<Process>>, act: fn(&mut Process)) -> Fault {
-    let process = of.clone();
-    Fault::new(Duration::from_secs(at), name, async move {
-        tokio::task::spawn_blocking(move || act(&mut process.lock().unwrap())).await.unwrap();
-    })
-}
-
 #[test]
 fn shards_die_pause_and_leave_and_the_history_is_correct() {
     let _alone = alone();
     let directory = tempfile::tempdir().unwrap();
     let Service { mut gateways, shards, store, .. } = Service::start(directory.path(), 3, 2);
     let shards: Vec<_> = shards.into_iter().map(|shard| Arc::new(Mutex::new(shard))).collect();
-    let store = Arc::new(Mutex::new(store));
-    let faults = vec![
-        fault(3, "kill -9 of a shard, and its return", &shards[0], |shard| {
-            shard.signal("-KILL");
-            shard.ended();
-            // Longer than its lease: others have its slots by then.
-            std::thread::sleep(Duration::from_secs(4));
-            shard.again();
-        })
-        .crashing(),
-        fault(11, "a shard paused for longer than its lease", &shards[1], |shard| {
-            shard.signal("-STOP");
-            std::thread::sleep(Duration::from_secs(5));
-            shard.signal("-CONT");
-            // The zombie finds that others have its slots, and begins anew.
-            shard.until("serves again");
-        })
-        .crashing(),
-        fault(20, "a shard leaves in good order", &shards[2], |shard| {
-            shard.signal("-TERM");
-            assert!(shard.ended().success());
-            shard.again();
-        }),
-        fault(26, "the store is killed and comes back", &store, |store| {
-            store.signal("-KILL");
-            store.ended();
-            store.again();
-        }),
-    ];
+    let store = Arc::new(Mutex::new(store.unwrap()));
+    let mut faults = shard_faults(&shards);
+    faults.push(fault(26, "the store is killed and comes back", &store, |store| {
+        store.signal("-KILL");
+        store.ended();
+        store.again();
+    }));
     let resources = vec![Resource::ConfigMaps, Resource::NodeLeases, Resource::Events];
     let report = through(&mut gateways, 32, resources, faults);
     assert_eq!(report.relists, 0, "no watch had to begin again: {report}");
@@ -207,6 +159,7 @@ fn cut_networks_heal_and_the_history_is_correct() {
         Service::start_on(Some(&network), directory.path(), 3, 2);
     let machine = |process: &Process| process.machine.clone().unwrap();
     let places: Vec<Machine> = shards.iter().map(machine).collect();
+    let store = store.unwrap();
     let everybody = places.iter().cloned().chain([machine(&store)]).collect();
     let shards: Vec<_> = shards.into_iter().map(|shard| Arc::new(Mutex::new(shard))).collect();
     let faults = vec![

@@ -7,7 +7,9 @@
 //! Invariants: a canonical document survives every codec unchanged; the same document always has the same bytes.
 
 pub mod ambient;
+pub mod apply;
 pub mod builtin;
+pub mod cel;
 pub mod codec;
 pub mod crd;
 pub mod document;

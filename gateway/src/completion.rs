@@ -46,7 +46,7 @@ impl Completion {
             uuid::Builder::from_random_bytes(random).into_uuid().to_string()
         });
         let labels = labels_of(inner, &info);
-        let long = info.verb == "watch" || info.subresource == "log";
+        let long = info.verb == "watch" || info.subresource == "log" || info.path == crate::backup::PATH;
         if long {
             inner.metrics.longrunning.get_or_create(&labels).inc();
         } else {

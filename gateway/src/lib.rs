@@ -10,6 +10,7 @@
 
 mod authn;
 mod authz;
+mod backup;
 mod clusters;
 mod completion;
 mod config;
@@ -55,7 +56,7 @@ use completion::Completion;
 pub use config::{GatewayConfig, KubeletAccess, Limits, RelayLimits, VersionInfo};
 use kinds::Kinds;
 use metrics::{ClusterLabel, Metrics, ResourceLabels};
-use relay::{RelayMetrics, Relays};
+use relay::Relays;
 use request::RequestInfo;
 use unread::Unread;
 
@@ -99,18 +100,16 @@ impl Gateway {
         ambient: Ambient,
         metrics: &mut MetricsRegistry,
     ) -> Arc<Self> {
-        let stopping = CancellationToken::new();
-        let relays = {
-            let counted = RelayMetrics::register(metrics);
-            Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), counted, stopping.clone())
-        };
+        let (metrics, stopping) = (Metrics::register(metrics), CancellationToken::new());
+        let counted = metrics.relays.clone();
+        let relays = Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), counted, stopping.clone());
         let (id, tokens) = (config.cluster.clone(), config.tokens.clone());
         let clusters = Clusters::new(topology.clone(), registry.clone(), ambient.clone(), id, tokens);
         let kinds = Kinds::new(topology.clone(), registry.clone(), ambient.clock.clone(), stopping.clone());
         let inner = Arc::new(Inner {
             clusters,
             kinds,
-            metrics: Metrics::register(metrics),
+            metrics,
             documents: routes::Documents::default(),
             exposed: OnceLock::new(),
             config,
@@ -202,6 +201,11 @@ fn without_trailing_slash(mut request: Request<Body>) -> Request<Body> {
 }
 
 impl Inner {
+    /// Now, as metadata's times are written.
+    fn now_text(&self) -> String {
+        api::time::format_seconds(self.ambient.clock.wall_micros())
+    }
+
     /// The cluster that a request is for, whose name is taken off its path.
     async fn cluster_of(&self, request: &mut Request<Body>) -> Result<Arc<Cluster>, Status> {
         let name = clusters::route::take(request, self.config.cluster_domain.as_deref())?;

@@ -22,7 +22,7 @@ use shards::service::{
     UserInfo,
 };
 use shards::topology::{Member, SlotMap, Topology, owner_of};
-use shards::{Shard, ShardConfig, ShardMetrics, ShardOptions, bootstrap};
+use shards::{Shard, ShardConfig, ShardMetrics, ShardOptions, bootstrap, latest};
 use store::memory::MemoryStore;
 use store::testing::FaultyStore;
 use tokio::sync::{mpsc, watch};
@@ -180,7 +180,7 @@ pub(crate) struct Cluster {
     pub(crate) gates: Vec<Arc<Gate>>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) store: Arc<FaultyStore>,
-    maps: watch::Sender<Arc<SlotMap>>,
+    maps: latest::Sender<Arc<SlotMap>>,
     stop: CancellationToken,
 }
 
@@ -205,7 +205,7 @@ impl Cluster {
             opened.push(open(ordinal as u16, slots, &ambient, &registry, &store).await);
         }
         let gates: Vec<Arc<Gate>> = opened.iter().map(|shard| Arc::new(Gate::new(shard.clone()))).collect();
-        let maps = watch::Sender::new(Arc::new(map_of(&gates, 0)));
+        let maps = latest::Sender::new(Arc::new(map_of(&gates, 0)));
         let topology = Topology::following(maps.subscribe());
         for shard in opened {
             shard.connect(topology.clone());
@@ -222,7 +222,7 @@ impl Cluster {
 
     /// Tells the gateway and the shards who lives and owns what.
     fn publish(&self) {
-        let next = self.maps.borrow().generation + 1;
+        let next = self.maps.get().generation + 1;
         self.maps.send_replace(Arc::new(map_of(&self.gates, next)));
     }
 

@@ -275,6 +275,9 @@ pub(crate) async fn settle(store: &SharedStore, batch: Batch) -> Result<(), Stor
 /// Refuses a store of another format; answers when it was made, if it was.
 pub(crate) async fn check_format(store: &SharedStore) -> Result<Option<Version>, OpenError> {
     let Some(found) = store.get(keys::format()).await? else { return Ok(None) };
+    if keys::is_restoring(&found) {
+        return Err(OpenError::Restoring);
+    }
     let text = String::from_utf8_lossy(&found).into_owned();
     match text.parse::<u32>() {
         Ok(keys::FORMAT) => {

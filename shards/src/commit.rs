@@ -66,6 +66,8 @@ impl Committer {
     pub(crate) async fn run(&self, sequencer: &Sequencer, shutdown: CancellationToken) {
         loop {
             let last = self.wait(sequencer, &shutdown).await;
+            // Writers that are about to be done ride along: what a batch costs is about the same for one and for many.
+            tokio::task::yield_now().await;
             while let Some(batch) = sequencer.take() {
                 if !self.commit(sequencer, batch).await {
                     return;

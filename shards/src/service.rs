@@ -14,7 +14,7 @@ use smol_str::SmolStr;
 use tokio::sync::mpsc;
 
 /// Who asks: authentication.k8s.io UserInfo.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UserInfo {
     /// Name, `system:anonymous` for nobody.
     pub name: String,
@@ -52,6 +52,8 @@ pub struct WriteOptions {
     pub field_manager: String,
     /// What to do about unknown and duplicate fields.
     pub field_validation: FieldValidation,
+    /// Whether an apply takes fields from their managers.
+    pub force: bool,
 }
 
 /// metav1.DeletionPropagation, resolved from the legacy orphanDependents too.
@@ -118,11 +120,21 @@ pub enum Verb {
         patch: PatchType,
         /// Options.
         options: WriteOptions,
+        /// metadata.uid for what an apply creates.
+        uid: String,
     },
     /// Remove, or start to.
     Delete {
         /// Options.
         options: DeleteOptions,
+    },
+    /// Put an object of a backup in its place, as it is and without admission; for gateways, in a cluster that nobody is let
+    /// into yet. Once more is no harm; another object that is there is a 409.
+    Restore {
+        /// [`Object::tail`] of the object, whatever its version; empty: only the shard's clock is raised.
+        tail: Bytes,
+        /// The clock is raised above this first.
+        above: Version,
     },
 }
 

@@ -130,6 +130,9 @@ pub enum OpenError {
         /// What this program writes.
         known: u32,
     },
+    /// A backup is being restored into it.
+    #[error("a backup is being restored into this store, or was and did not come to its end: restore it again")]
+    Restoring,
     /// Others keep claiming the same slots.
     #[error("other shards keep claiming the same slots or the same ordinal")]
     Contended,
@@ -228,6 +231,10 @@ impl Shard {
     /// Until when it may answer: for ever, unless membership says otherwise.
     pub fn lease(&self) -> Arc<Lease> {
         self.lease.clone()
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.committer.metrics
     }
 
     /// What its batches are fenced by.

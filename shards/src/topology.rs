@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::Status;
-use api::slot::{SLOTS, Slot, SlotSet};
+use api::slot::{self, SLOTS, Slot, SlotSet};
 use api::status::Reason;
-use tokio::sync::watch;
 
+use crate::latest;
 use crate::service::{Answer, Request, ShardError, ShardService, Verb};
 
 /// How long a request waits for its slot to have an owner that can be reached.
@@ -72,19 +72,19 @@ impl SlotMap {
 
     /// Whether every slot has an owner.
     pub fn is_complete(&self) -> bool {
-        !self.owners.contains(&NOBODY)
+        !self.owners[..usize::from(slot::in_use())].contains(&NOBODY)
     }
 }
 
 /// The slot map as it changes. Clones follow the same one.
 #[derive(Clone)]
 pub struct Topology {
-    maps: watch::Receiver<Arc<SlotMap>>,
+    maps: latest::Receiver<Arc<SlotMap>>,
 }
 
 impl Topology {
     /// One that others change.
-    pub fn following(maps: watch::Receiver<Arc<SlotMap>>) -> Self {
+    pub fn following(maps: latest::Receiver<Arc<SlotMap>>) -> Self {
         Self { maps }
     }
 
@@ -99,19 +99,18 @@ impl Topology {
             service,
             slots: Arc::new(slots),
         });
-        Self { maps: watch::channel(Arc::new(SlotMap::new(0, members.collect()))).1 }
+        Self { maps: latest::Sender::new(Arc::new(SlotMap::new(0, members.collect()))).subscribe() }
     }
 
     /// The newest map.
     pub fn current(&self) -> Arc<SlotMap> {
-        self.maps.borrow().clone()
+        self.maps.get()
     }
 
     /// Waits until there is another map than that one.
     pub async fn newer_than(&self, generation: u64) -> Arc<SlotMap> {
         let mut maps = self.maps.clone();
-        let found = maps.wait_for(|map| map.generation > generation).await.map(|map| map.clone());
-        match found {
+        match maps.wait_for(|map| map.generation > generation).await {
             Ok(map) => map,
             // A fixed map, or one whose source has ended: it does not change any more.
             Err(_) => std::future::pending().await,

@@ -11,14 +11,10 @@ use std::time::Duration;
 
 use api::Registry;
 use api::ambient::Ambient;
-use axum::Router;
-use axum::http::StatusCode;
-use axum::routing::get;
-use parking_lot::Mutex;
 use prometheus_client::registry::Registry as MetricsRegistry;
-use shards::membership::{self, Ended, JoinError, Member};
+use shards::membership::{self, Ended, JoinError};
 use shards::{ShardMetrics, ShardOptions};
-use store::{SharedStore, StoreError};
+use store::{SharedStore, StoreError, StoreUrl};
 use tokio_util::sync::CancellationToken;
 use wire::{Identity, Role};
 
@@ -28,12 +24,15 @@ use crate::data_dir::DataDir;
 use crate::progress::Progress;
 use crate::{Failure, ambient, parts, storage};
 
+mod health;
 mod life;
 
+use health::ShardHealth;
 use life::Life;
 
 /// Between two tries to join again while the store cannot be reached.
 const AGAIN: Duration = Duration::from_millis(200);
+const JOINING: &str = "the shard is joining the others";
 
 pub(crate) async fn run(args: ShardArgs) -> Result<ExitCode, Failure> {
     let mut stop = parts::stop_signal()?;
@@ -47,8 +46,14 @@ pub(crate) async fn run(args: ShardArgs) -> Result<ExitCode, Failure> {
     });
     let mut metrics = MetricsRegistry::default();
     let progress = Progress::start();
-    let process = Process::open(&args, &mut metrics, &progress).await?;
-    let health = process.serve_health(&args, metrics)?;
+    let serving = CancellationToken::new();
+    let health = ShardHealth::serve(args.health_listen, serving.clone())?;
+    tracing::info!("http://{}/readyz tells how the start goes", health.address);
+    let opening = Process::open(&args, &mut metrics, &progress, health, serving);
+    // The store may be out of reach for hours.
+    let Some(process) = leaving.run_until_cancelled(opening).await else { return Ok(ExitCode::SUCCESS) };
+    let process = process?;
+    process.health.expose(metrics);
     progress.step("joining the shards");
     tokio::spawn({
         let (serving, identity) = (process.serving.clone(), process.identity.clone());
@@ -57,7 +62,7 @@ pub(crate) async fn run(args: ShardArgs) -> Result<ExitCode, Failure> {
     let mut life = process.begin().await?;
     let mut word = "serves";
     let outcome = loop {
-        let (ordinal, address) = (life.ordinal(), process.address);
+        let (ordinal, address, health) = (life.ordinal(), process.address, process.health.address);
         progress.line(format!("shard {ordinal} {word} at {address}; http://{health}/readyz"));
         let ended = life.run(&leaving).await;
         // What is pending is flushed, and at last the lease is anybody's.
@@ -103,14 +108,20 @@ struct Process {
     /// Stays open, so that whoever comes between two lives waits.
     listener: std::net::TcpListener,
     address: SocketAddr,
-    /// Of the life that there is.
-    member: Arc<Mutex<Option<Arc<Member>>>>,
+    url: StoreUrl,
+    health: ShardHealth,
     /// Ends /readyz and its like.
     serving: CancellationToken,
 }
 
 impl Process {
-    async fn open(args: &ShardArgs, metrics: &mut MetricsRegistry, progress: &Progress) -> Result<Self, Failure> {
+    async fn open(
+        args: &ShardArgs,
+        metrics: &mut MetricsRegistry,
+        progress: &Progress,
+        health: ShardHealth,
+        serving: CancellationToken,
+    ) -> Result<Self, Failure> {
         let ambient = ambient::machine();
         let registry = Plan::check(&args.store)?.registry;
         DataDir::prepare(&args.store.data_dir)?;
@@ -120,7 +131,9 @@ impl Process {
         let address = listener.local_addr()?;
         let url = args.store.url();
         progress.step("opening the store");
-        let store = storage::open(&url, Some(&identity), &ambient).await?;
+        let waiting = |why| health.waiting(format!("the shard waits for its store: {why}"));
+        let store = storage::open_patiently(&url, Some(&identity), &ambient, waiting).await?;
+        health.waiting(JOINING.to_owned());
         let wanted = membership::Identity {
             ordinal: args.ordinal,
             addresses: vec![args.advertise.clone().unwrap_or_else(|| address.to_string()).into()],
@@ -130,8 +143,9 @@ impl Process {
         Ok(Self {
             options: options(&args.store),
             metrics: ShardMetrics::register(metrics),
-            member: Arc::default(),
-            serving: CancellationToken::new(),
+            health,
+            serving,
+            url,
             ambient,
             registry,
             identity,
@@ -144,13 +158,13 @@ impl Process {
 
     async fn begin(&self) -> Result<Life, Failure> {
         let life = Life::begin(self).await?;
-        *self.member.lock() = Some(life.member());
+        self.health.running(life.member(), &self.url);
         Ok(life)
     }
 
     /// The next life, as soon as the store can be reached. An error is for good: another has the ordinal, for one.
     async fn begin_again(&self) -> Result<Life, Failure> {
-        self.member.lock().take();
+        self.health.waiting(JOINING.to_owned());
         loop {
             let error = match self.begin().await {
                 Ok(life) => return Ok(life),
@@ -162,38 +176,6 @@ impl Process {
             tracing::debug!(%error, "the shard cannot join again yet");
             tokio::time::sleep(AGAIN).await;
         }
-    }
-
-    /// Serves /readyz, /livez and /metrics without TLS; answers where.
-    fn serve_health(&self, args: &ShardArgs, metrics: MetricsRegistry) -> Result<SocketAddr, Failure> {
-        let listener = gateway::tls::listen(args.health_listen)
-            .map_err(|error| format!("--health-listen {}: {error}", args.health_listen))?;
-        let address = listener.local_addr()?;
-        let (member, metrics) = (self.member.clone(), Arc::new(metrics));
-        let ready = move || {
-            let unready = match &*member.lock() {
-                Some(member) => member.unready(),
-                None => Some("the shard is joining the others".to_owned()),
-            };
-            let answer = match unready {
-                None => (StatusCode::OK, "ok".to_owned()),
-                Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
-            };
-            std::future::ready(answer)
-        };
-        let routes = Router::new()
-            .route("/readyz", get(ready))
-            .route("/livez", get(|| std::future::ready("ok")))
-            .route("/metrics", get(move || std::future::ready(parts::exposition(&metrics))));
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let serving = self.serving.clone();
-        tokio::spawn(async move {
-            let serve = axum::serve(listener, routes).with_graceful_shutdown(serving.cancelled_owned());
-            if let Err(error) = serve.await {
-                tracing::error!(%error, "health is not served any more");
-            }
-        });
-        Ok(address)
     }
 }
 

@@ -24,11 +24,16 @@ pub struct Process {
 
 impl Process {
     fn start(machine: Option<Machine>, arguments: Vec<String>) -> Self {
-        let (child, receiver) = Self::spawn(machine.as_ref(), &arguments);
-        let (lines, address, health) = (Mutex::new(receiver), String::new(), String::new());
-        let mut process = Self { machine, arguments, child: Some(child), lines, address, health };
+        let mut process = Self::begin(machine, arguments);
         process.read_address();
         process
+    }
+
+    /// One that may not serve for long, or never will.
+    pub fn begin(machine: Option<Machine>, arguments: Vec<String>) -> Self {
+        let (child, receiver) = Self::spawn(machine.as_ref(), &arguments);
+        let (lines, address, health) = (Mutex::new(receiver), String::new(), String::new());
+        Self { machine, arguments, child: Some(child), lines, address, health }
     }
 
     fn spawn(machine: Option<&Machine>, arguments: &[String]) -> (Child, Receiver<String>) {
@@ -47,6 +52,14 @@ impl Process {
         self.address = address.trim_start_matches("grpc://").trim_end_matches(';').to_owned();
         self.health =
             words.last().filter(|word| word.starts_with("http://")).map_or_else(String::new, |w| (*w).to_owned());
+    }
+
+    /// What its /readyz answers: the status, and why.
+    pub fn readyz(url: &str) -> (u16, String) {
+        let said = Command::new("curl").args(["--silent", "--max-time", "10", "-w", "\n%{http_code}", url]).output();
+        let said = String::from_utf8(said.expect("curl is installed").stdout).expect("UTF-8");
+        let (why, code) = said.rsplit_once('\n').expect("curl writes the code behind it");
+        (code.parse().expect("a number"), why.to_owned())
     }
 
     /// The next line of its log that holds `text`.
@@ -100,7 +113,10 @@ impl Drop for Process {
 pub struct Service {
     pub gateways: Vec<Server>,
     pub shards: Vec<Process>,
-    pub store: Process,
+    /// None where something else is under the shards than `shardplane store`.
+    pub store: Option<Process>,
+    /// What shards are told: `--store`.
+    pub store_url: String,
     /// Where the gateways run.
     pub machines: Vec<Machine>,
     directory: PathBuf,
@@ -114,12 +130,26 @@ impl Service {
 
     /// The same, each process on a machine of its own.
     pub fn start_on(network: Option<&Network>, directory: &Path, shards: usize, gateways: usize) -> Self {
-        let machine = || network.map(Network::machine);
-        let place = machine();
+        let place = network.map(Network::machine);
         let arguments = Self::arguments(directory, place.as_ref(), "store", "store", &[]);
         let store = Process::start(place, arguments);
+        let url = format!("grpc://{}", store.address);
+        Self { store: Some(store), ..Self::over(network, directory, url, shards, gateways) }
+    }
+
+    /// The same over a store that is there.
+    pub fn over(
+        network: Option<&Network>,
+        directory: &Path,
+        store_url: String,
+        shards: usize,
+        gateways: usize,
+    ) -> Self {
+        let machine = || network.map(Network::machine);
         let (directory, machines) = (directory.to_owned(), Vec::new());
-        let mut service = Self { gateways: Vec::new(), shards: Vec::new(), store, machines, directory };
+        let (gateways_now, shards_now) = (Vec::new(), Vec::new());
+        let mut service =
+            Self { gateways: gateways_now, shards: shards_now, store: None, store_url, machines, directory };
         for ordinal in 0..shards {
             let shard = service.new_shard_on(machine(), ordinal);
             service.shards.push(shard);
@@ -153,8 +183,8 @@ impl Service {
     }
 
     fn new_shard_on(&self, machine: Option<Machine>, ordinal: usize) -> Process {
-        let (number, store) = (ordinal.to_string(), format!("grpc://{}", self.store.address));
-        let more = ["--store", &store, "--ordinal", &number, "--health-listen", "127.0.0.1:0"];
+        let number = ordinal.to_string();
+        let more = ["--store", &self.store_url, "--ordinal", &number, "--health-listen", "127.0.0.1:0"];
         let name = format!("shard-{ordinal}");
         let arguments = Self::arguments(&self.directory, machine.as_ref(), "shard", &name, &more);
         Process::start(machine, arguments)

@@ -10,7 +10,8 @@ use http::Uri;
 use http::uri::{Authority, Scheme};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -21,7 +22,7 @@ use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 
 use crate::pki::{Distrust, Identity, Parts, Role};
-use crate::{Dial, Timing, tls};
+use crate::{BoxedIo, Cork, Dial, Timing, tls};
 
 /// Why there is no connection. Nothing was sent on it, so nothing happened.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -122,6 +123,7 @@ impl Connector {
 
     async fn attempt(&self) -> Result<Connection, ConnectError> {
         let io = self.dial.dial(&self.address).await.map_err(|error| self.failed(&error))?;
+        let (io, cork) = crate::cork(io);
         // Not looked at: who the peer is, its certificate's role says.
         let name = ServerName::try_from("internal").expect("a DNS name");
         let stream = self.tls().connect(name, io).await.map_err(|error| self.failed(&error))?;
@@ -132,7 +134,7 @@ impl Connector {
             return Err(ConnectError::Unreachable { address: self.address.clone(), why });
         }
         let timing = &self.timing;
-        let handshake = Builder::new(TokioExecutor::new())
+        let handshake = Builder::new(InTurn(cork))
             .timer(TokioTimer::new())
             .initial_stream_window_size(crate::STREAM_WINDOW)
             .initial_connection_window_size(crate::CONNECTION_WINDOW)
@@ -174,6 +176,19 @@ impl Connector {
             at = inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
         }
         ConnectError::Unreachable { address, why: innermost(error).to_string() }
+    }
+}
+
+/// Runs what hyper makes of a connection, one task of which writes to the socket: each after the others.
+#[derive(Clone)]
+struct InTurn(Cork<BoxedIo>);
+
+impl<F> Executor<F> for InTurn
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        tokio::spawn(crate::after_others(Box::pin(task), self.0.clone()));
     }
 }
 

@@ -130,6 +130,7 @@ struct Serving {
 
 impl Serving {
     async fn run(self, io: BoxedIo, from: String) {
+        let (io, cork) = crate::cork(io);
         let stream = match timeout(self.timing.connect, self.acceptor.accept(io)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
@@ -166,7 +167,7 @@ impl Serving {
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
-            ended = &mut connection => ended,
+            ended = crate::after_others(connection.as_mut(), cork) => ended,
             () = self.shutdown.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await

@@ -10,10 +10,10 @@ use crate::builtin::{RuntimeConfig, registry};
 use crate::schema::Shortened;
 
 /// splitmix64: small, seeded, good enough to choose fields.
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    pub(super) fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,7 +26,7 @@ impl Dice {
     }
 }
 
-pub(super) fn message(shape: Shape<'_>, dice: &mut Dice, depth: usize) -> Value {
+pub(crate) fn message(shape: Shape<'_>, dice: &mut Dice, depth: usize) -> Value {
     let mut map = Map::new();
     for field in shape.fields() {
         match dice.roll(if depth > 6 { 40 } else { 4 }) {

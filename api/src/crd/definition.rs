@@ -105,8 +105,11 @@ fn custom(group: &str, kind: &SmolStr, version: &Value) -> Custom {
     };
     let name = version.text(&["name"]);
     let deprecated = version.get("deprecated") == Some(&Value::Bool(true));
+    let schema = version.at(&["schema", "openAPIV3Schema"]);
     Custom {
-        schema: Props::read(version.at(&["schema", "openAPIV3Schema"])),
+        rules: super::rules::compile(schema, "").0,
+        identity: (kind.to_string(), format!("{group}/{name}")),
+        schema: Props::read(schema),
         columns,
         scale: path("specReplicasPath").zip(path("statusReplicasPath")).map(|(replicas, status)| ScalePaths {
             replicas,

@@ -10,7 +10,7 @@ use regex::Regex;
 use crate::names;
 
 /// Whether a text has a format.
-pub(super) fn is(format: &str, text: &str) -> bool {
+pub(crate) fn is(format: &str, text: &str) -> bool {
     match format.replace('-', "").as_str() {
         "bsonobjectid" => text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit()),
         "byte" => BASE64_STANDARD.decode(text).is_ok(),

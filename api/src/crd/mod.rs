@@ -12,16 +12,18 @@
 pub mod columns;
 mod defaults;
 pub mod definition;
-mod formats;
+pub(crate) mod formats;
 mod lists;
 mod path;
 pub mod props;
 mod prune;
+pub(crate) mod rules;
 mod validate;
 
+use expressions::rules::Rules;
 pub use props::Props;
 
-use crate::document::Value;
+use crate::document::{Document, Value};
 use crate::status::Causes;
 use crate::strategy::{ScalePaths, Strategy};
 
@@ -30,6 +32,10 @@ use crate::strategy::{ScalePaths, Strategy};
 pub struct Custom {
     /// Its structural schema.
     pub schema: Props,
+    /// Its rules in CEL.
+    pub rules: Rules,
+    /// kind and apiVersion, which rules may read and stored documents do not have.
+    pub identity: (String, String),
     /// What tables show beside the name.
     pub columns: Vec<columns::Column>,
     /// Where its `scale` subresource looks.
@@ -54,6 +60,18 @@ impl Custom {
         if before.is_empty() {
             lists::validate(document, &self.schema, causes);
         }
+        // Rules lean on the schema: where that does not hold they say nothing.
+        if causes.is_empty() && !self.rules.is_empty() {
+            let identified = old.map(|old| self.identified(old));
+            rules::validate(&self.rules, &self.identified(document), identified.as_ref(), causes);
+        }
+    }
+
+    fn identified(&self, document: &Value) -> Value {
+        let mut document = document.clone();
+        document.set(&["kind"], self.identity.0.as_str());
+        document.set(&["apiVersion"], self.identity.1.as_str());
+        document
     }
 }
 

@@ -224,3 +224,41 @@ fn columns_show_what_their_paths_find() {
     assert_eq!(none, [Value::Null, Value::Null, Value::Null, Value::Null]);
     assert!(columns::path("spec").is_err());
 }
+
+#[test]
+fn rules_are_held_against_what_was_and_what_will_be() {
+    let schema = json!({
+        "type": "object",
+        "properties": {"spec": {
+            "type": "object",
+            "x-kubernetes-validations": [
+                {"rule": "self.min <= self.max", "message": "min is above max", "fieldPath": ".min"},
+                {"rule": "self.name == oldSelf.name", "message": "name is immutable", "reason": "FieldValueForbidden"},
+            ],
+            "properties": {"min": {"type": "integer"}, "max": {"type": "integer"}, "name": {"type": "string"}},
+        }},
+        "x-kubernetes-validations": [{"rule": "self.kind == 'Widget' && self.metadata.name.startsWith('w')"}],
+    });
+    let resource = definition::resource(&definition(schema)).unwrap();
+    let custom = resource.served[0].custom.clone().unwrap();
+    let complain = |document: &Value, old: Option<&Value>| {
+        let mut causes = Causes::default();
+        match old {
+            Some(old) => custom.validate_update(document, old, &mut causes),
+            None => custom.validate_create(document, &mut causes),
+        }
+        causes.0.into_iter().map(|cause| (cause.reason, cause.field, cause.message)).collect::<Vec<_>>()
+    };
+    let good = json!({"metadata": {"name": "w"}, "spec": {"min": 1, "max": 2, "name": "a"}});
+    assert_eq!(complain(&good, None), []);
+    let mut bad = good.clone();
+    bad.set(&["spec", "min"], 3);
+    let [(reason, field, message)] = &complain(&bad, None)[..] else { panic!("one rule is broken") };
+    assert_eq!((*reason, field.as_str()), ("FieldValueInvalid", "spec.min"));
+    assert!(message.ends_with("min is above max"), "{message}");
+    let mut renamed = good.clone();
+    renamed.set(&["spec", "name"], "b");
+    assert_eq!(complain(&renamed, None), [], "there is nothing to compare with");
+    assert_eq!(complain(&renamed, Some(&good))[0].0, "FieldValueForbidden");
+    assert_eq!(complain(&json!({"metadata": {"name": "x"}}), None).len(), 1);
+}

@@ -147,7 +147,14 @@ pub fn validate_kube_finalizers(object: &Value, causes: &mut Causes) {
 }
 
 fn validate_managed_fields(object: &Value, causes: &mut Causes) {
-    for (at, entry) in object.list(&["metadata", "managedFields"]).iter().enumerate() {
+    validate_managers(object.at(&["metadata", "managedFields"]), causes);
+}
+
+/// metadata.managedFields as a client sent it.
+pub fn validate_managers(list: &Value, causes: &mut Causes) {
+    for (at, entry) in
+        list.as_array().into_iter().flatten().enumerate().filter(|(_, entry)| *entry != &Value::Object(Map::new()))
+    {
         let field = |name: &str| format!("metadata.managedFields[{at}].{name}");
         if !["Apply", "Update"].contains(&entry.text(&["operation"])) {
             causes.invalid(field("operation"), &entry.text(&["operation"]).into(), "must be `Apply` or `Update`");

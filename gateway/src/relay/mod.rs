@@ -301,6 +301,7 @@ impl Relay {
         };
         let passed = tokio::time::timeout(VERSION_WAIT, async {
             tokio::select! {
+                biased;
                 () = passed => {}
                 () = show => {}
             }
@@ -334,6 +335,7 @@ impl Relay {
         ticks.tick().await;
         loop {
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => break,
                 _ = ticks.tick() => {}
             }

@@ -1,5 +1,6 @@
 //! The gateway over real shards.
 
+mod backups;
 mod clusters;
 mod lists;
 mod logs;

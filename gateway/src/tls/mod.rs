@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -160,6 +161,7 @@ async fn connect(
         tracing::debug!(%peer, %error, "the connection is gone already");
         return;
     }
+    let (stream, cork) = wire::cork(stream);
     let handshake = tokio::time::timeout(limits.arrival.min(Duration::from_secs(10)), acceptor.accept(stream));
     let stream = tokio::select! {
         () = shutdown.cancelled() => return,
@@ -178,7 +180,8 @@ async fn connect(
     let certificates = stream.get_ref().1.peer_certificates();
     let identity = certificates.and_then(|chain| certificate_user(chain.first()?));
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let answer = gateway.handle(request.map(Body::new), identity.clone());
+        // Boxed, for whatever holds it is moved many times on the way into its task.
+        let answer = gateway.handle(request.map(Body::new), identity.clone()).boxed();
         async move { Ok::<_, std::convert::Infallible>(answer.await) }
     });
     inner.metrics.connections.inc();
@@ -186,7 +189,7 @@ async fn connect(
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let result = tokio::select! {
-        result = connection.as_mut() => result,
+        result = wire::after_others(connection.as_mut(), cork) => result,
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::time::timeout(limits.grace, connection).await.unwrap_or(Ok(()))

@@ -62,7 +62,7 @@ async fn begin(shard: &Shard, stop: &CancellationToken, tasks: &mut JoinSet<()>)
 async fn look_after(shard: &Shard, cluster: &SmolStr, definitions: &Definitions) {
     let mut revision = definitions.informer().revision();
     loop {
-        revision.mark_unchanged();
+        revision.get_and_update();
         let mut done = true;
         for definition in definitions.informer().all() {
             if let Err(error) = step(shard, cluster, definitions, &definition).await {

@@ -1,5 +1,6 @@
 //! What feeds a merger: one subscription to each member of the slot map, kept open, and the requests that it asks for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,7 +8,6 @@ use std::time::Duration;
 use api::resource::ResourceId;
 use api::status::Reason;
 use api::{Status, Version};
-use hashbrown::HashMap;
 use parking_lot::Mutex;
 use smol_str::SmolStr;
 use tokio::task::JoinSet;
@@ -47,7 +47,7 @@ type Standing = (Arc<dyn ShardService>, CancellationToken);
 pub struct Sources {
     cluster: SmolStr,
     resource: ResourceId,
-    services: Mutex<HashMap<SourceId, Standing>>,
+    services: Mutex<BTreeMap<SourceId, Standing>>,
     next: AtomicU64,
 }
 
@@ -103,6 +103,7 @@ pub async fn drive<M: Merging>(merging: Arc<M>, topology: Topology, stop: Cancel
             followed.push((service.clone(), stop.drop_guard()));
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => break,
             _ = topology.newer_than(map.generation) => {}
         }

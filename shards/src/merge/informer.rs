@@ -14,12 +14,13 @@ use api::{Object, Version};
 use futures_util::future::{join_all, try_join_all};
 use parking_lot::Mutex;
 use smol_str::SmolStr;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::{Merging, Sources, drive};
 use super::machine::Merger;
 use super::sink::Sink;
+use crate::latest;
 use crate::service::{Event, ListRequest, ListSlots, ShardError};
 use crate::topology::Topology;
 
@@ -43,7 +44,7 @@ pub struct Informer {
     state: Mutex<State>,
     changed: Notify,
     /// Grows with each change of the copy, and as it becomes fresher.
-    revision: watch::Sender<u64>,
+    revision: latest::Sender<u64>,
 }
 
 struct State {
@@ -138,7 +139,10 @@ impl Merging for Informer {
         state.look_at_probe();
         let State { merger, mirror, .. } = &*state;
         if seen != (merger.mark(), mirror.changes) {
-            self.revision.send_modify(|revision| *revision += 1);
+            self.revision.send_if_modified(|revision| {
+                *revision += 1;
+                true
+            });
         }
         if before != (mirror.needs, mirror.opened == SlotSet::full()) {
             self.changed.notify_one();
@@ -163,7 +167,7 @@ impl Informer {
             clock,
             state: Mutex::new(state),
             changed: Notify::new(),
-            revision: watch::Sender::new(0),
+            revision: latest::Sender::new(0),
         })
     }
 
@@ -202,7 +206,7 @@ impl Informer {
     }
 
     /// Changes with the copy, and as its mark moves.
-    pub fn revision(&self) -> watch::Receiver<u64> {
+    pub fn revision(&self) -> latest::Receiver<u64> {
         self.revision.subscribe()
     }
 
@@ -262,7 +266,10 @@ impl Informer {
         mirror.objects = objects.into_iter().map(keyed).collect();
         mirror.listed = Some(version);
         mirror.changes += 1;
-        self.revision.send_modify(|revision| *revision += 1);
+        self.revision.send_if_modified(|revision| {
+            *revision += 1;
+            true
+        });
         for event in mirror.since.take().unwrap_or_default() {
             if event.version > version {
                 mirror.apply(&event);

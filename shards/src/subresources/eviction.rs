@@ -148,7 +148,7 @@ async fn decrement(call: Call<'_>, budget: &Object, dry_run: bool) -> Result<(),
     let of_budget = Call::new(call.shard, &request, &row)?;
     write(of_budget, dry_run, |view| {
         let object = view.existing(of_budget)?;
-        let mut document = object.document();
+        let mut document = object.working_copy();
         check_budget(&document, &budget.name)?;
         let left = document.int(&["status", "disruptionsAllowed"]).unwrap_or(0) - 1;
         document.set(&["status", "disruptionsAllowed"], left);
@@ -226,7 +226,7 @@ async fn mark_and_delete(call: Call<'_>, mut options: DeleteOptions) -> Result<(
         let marking = Call::new(call.shard, &request, &row)?;
         let marked = write(marking, false, |view: &mut View<'_>| {
             let object = view.existing(call)?;
-            let old = object.document();
+            let old = object.working_copy();
             delete::check_preconditions(call, &object, &old, &options)?;
             let mut document = old.clone();
             let message = "Eviction API: evicting";

@@ -1,17 +1,19 @@
 //! `scale`: the number of replicas of whatever has some, as an autoscaling/v1 Scale.
 
+use api::apply::ScaleTracking;
 use api::codec::Decoded;
 use api::document::Document;
+use api::schema::Shape;
 use api::strategy::ScalePaths;
 use api::{Causes, Object, Status, Value};
 use serde_json::{Map, json};
 use smol_str::SmolStr;
 
-use crate::service::{Answer, Outcome, ShardError, Verb, WriteOptions};
+use crate::service::{Answer, Outcome, PatchType, ShardError, Verb, WriteOptions};
 use crate::verbs::body::{decode_other, warn_or_refuse};
 use crate::verbs::patch::Patch;
 use crate::verbs::update::{self, Part};
-use crate::verbs::{Call, document_answer, get};
+use crate::verbs::{Call, document_answer, get, managed_fields};
 
 const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 
@@ -34,35 +36,69 @@ pub(crate) async fn write(call: Call<'_>) -> Result<Answer, ShardError> {
         Verb::Update { body, format, options, .. } => {
             let mut warnings = Vec::new();
             let wanted = decode_other(shape, "Scale", body, *format, options, &mut warnings)?;
-            set(call, &paths, options, warnings, &mut |_, _| Ok(wanted.clone())).await
+            set(call, shape, &paths, options, warnings, &mut |_, _| {
+                Ok(Wanted { scale: wanted.clone(), managers: None })
+            })
+            .await
         }
-        Verb::Patch { body, patch, options } => {
+        Verb::Patch { body, patch: PatchType::Apply, options, .. } => {
+            let mut change = |object: &Object, warnings: &mut Vec<String>| {
+                let config = managed_fields::config(body, options, warnings)?;
+                let before = managed_fields::take_text(&mut object.working_copy());
+                let now = call.now();
+                let applied =
+                    tracking(call, &paths, shape, &now).apply(&before, &of(&paths, object), &config, options.force)?;
+                Ok(Wanted { scale: applied.document, managers: Some(applied.managers) })
+            };
+            set(call, shape, &paths, options, Vec::new(), &mut change).await
+        }
+        Verb::Patch { body, patch, options, .. } => {
             let mut change = |object: &Object, warnings: &mut Vec<String>| {
                 let document = of(&paths, object);
                 let patch = Patch { kind: *patch, body, document: &document, shape, is_secret: false };
                 let Decoded { value, problems } = patch.apply()?;
                 warn_or_refuse(problems, options, warnings, |why| patch.refused(why))?;
-                Ok(value)
+                Ok(Wanted { scale: value, managers: None })
             };
-            set(call, &paths, options, Vec::new(), &mut change).await
+            set(call, shape, &paths, options, Vec::new(), &mut change).await
         }
         _ => Err(call.method_not_allowed().into()),
     }
 }
 
-type Wanted<'a> = dyn FnMut(&Object, &mut Vec<String>) -> Result<Value, Status> + Send + 'a;
+/// A new Scale.
+struct Wanted {
+    scale: Value,
+    /// Who owns what of the object then, where that is settled.
+    managers: Option<String>,
+}
+
+type Change<'a> = dyn FnMut(&Object, &mut Vec<String>) -> Result<Wanted, Status> + Send + 'a;
+
+fn tracking<'a>(call: Call<'a>, paths: &'a ScalePaths, shape: Shape<'a>, now: &'a str) -> ScaleTracking<'a> {
+    let (resource, served, manager) = (call.resource, call.served, call.field_manager());
+    ScaleTracking { resource, served, replicas: &paths.replicas, shape, manager, now }
+}
 
 async fn set(
     call: Call<'_>,
+    shape: Shape<'_>,
     paths: &ScalePaths,
     options: &WriteOptions,
     mut warnings: Vec<String>,
-    wanted: &mut Wanted<'_>,
+    change: &mut Change<'_>,
 ) -> Result<Answer, ShardError> {
     let mut answer = {
         let mut replace = |object: &std::sync::Arc<Object>, old: &Value, warnings: &mut Vec<String>| {
-            let scale = wanted(object, warnings)?;
-            apply(call, paths, &scale, old)
+            let Wanted { scale, managers } = change(object, warnings)?;
+            let mut document = apply(call, paths, &scale, old)?;
+            let managers = managers.unwrap_or_else(|| {
+                let before = managed_fields::take_text(&mut document);
+                let now = call.now();
+                tracking(call, paths, shape, &now).update(&before, &of(paths, object), &scale)
+            });
+            managed_fields::settle(&mut document, managers);
+            Ok(document)
         };
         update::replace(call, options.dry_run, Part::Main, &mut replace).await?
     };
@@ -109,7 +145,7 @@ pub(crate) fn set_replicas(paths: &ScalePaths, scale: &Value, document: &mut Val
 
 /// The Scale of an object.
 fn of(paths: &ScalePaths, object: &Object) -> Value {
-    of_document(paths, &object.document())
+    of_document(paths, &object.working_copy())
 }
 
 /// The Scale of a document.

@@ -5,7 +5,7 @@ use api::document::Document;
 use api::schema::Shape;
 use api::{Status, Value};
 
-use super::Call;
+use super::{Call, managed_fields};
 use crate::service::{FieldValidation, Format, WriteOptions};
 
 impl Call<'_> {
@@ -19,7 +19,11 @@ impl Call<'_> {
     ) -> Result<Value, Status> {
         let refuse = |why: &str| Status::bad_request(self.unhandled(&self.resource.kind, why));
         match codec::decode(self.resource.shape(self.served), body, format) {
-            Ok(decoded) => self.finish(decoded, options, warnings, refuse),
+            Ok(decoded) => {
+                let mut document = self.finish(decoded, options, warnings, refuse)?;
+                managed_fields::reset_if_said(&mut document, body, format);
+                Ok(document)
+            }
             Err(malformed) => Err(codec::refusal(&self.resource.kind, &self.served.version, body, format, &malformed)),
         }
     }

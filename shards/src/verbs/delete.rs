@@ -67,7 +67,7 @@ fn check_options(options: &DeleteOptions) -> Result<(), Status> {
 /// What a deletion comes to, given the newest state.
 pub(crate) fn decide(call: Call<'_>, view: &mut View<'_>, options: &DeleteOptions) -> Result<Decision, Status> {
     let object = view.existing(call)?;
-    let old = object.document();
+    let old = object.working_copy();
     check_preconditions(call, &object, &old, options)?;
     let looked_up = LookedUp::default();
     let mut attributes =

@@ -22,7 +22,6 @@ impl Call<'_> {
         for field in SYSTEM {
             metadata.remove(&[field]);
         }
-        drop_unkept(metadata);
         metadata.set(&["creationTimestamp"], self.now());
         metadata.set(&["uid"], uid);
         metadata.remove(&["resourceVersion"]);
@@ -70,7 +69,6 @@ impl Call<'_> {
     /// Puts back what an update cannot change by leaving it out.
     pub(crate) fn keep_metadata(&self, document: &mut Value, old: &Value) {
         let metadata = document.at_mut(&["metadata"]);
-        drop_unkept(metadata);
         metadata.remove(&["selfLink"]);
         copy(metadata, old, "creationTimestamp");
         copy(metadata, old, "generation");
@@ -139,11 +137,6 @@ impl Call<'_> {
             }
         }
     }
-}
-
-/// Server-side apply has its own issue: until then nobody's fields are tracked, so nobody's are kept.
-fn drop_unkept(metadata: &mut Value) {
-    metadata.remove(&["managedFields"]);
 }
 
 fn copy(metadata: &mut Value, old: &Value, field: &str) {

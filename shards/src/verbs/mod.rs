@@ -15,8 +15,10 @@ pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod managed_fields;
 mod metadata;
 pub(crate) mod patch;
+mod restore;
 pub(crate) mod update;
 
 use std::sync::Arc;
@@ -82,7 +84,7 @@ pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, 
         Seen::Runs(mut receiver) => {
             let answered = tokio::time::timeout(CONTENTION, receiver.wait_for(Option::is_some)).await;
             let remembered = match answered {
-                Ok(Ok(remembered)) => remembered.clone().expect("waited for it"),
+                Ok(Ok(remembered)) => remembered.expect("waited for it"),
                 _ => return Err(Status::unavailable("the same request was given up elsewhere").into()),
             };
             answer_again(call, remembered)
@@ -124,6 +126,7 @@ async fn dispatch(call: Call<'_>) -> Result<Answer, ShardError> {
         ("", Verb::Update { .. }) => update::update(call).await,
         ("", Verb::Patch { .. }) => patch::patch(call).await,
         ("", Verb::Delete { options }) => delete::delete(call, options).await,
+        ("", Verb::Restore { tail, above }) => restore::restore(call, tail, *above).await,
         ("status", Verb::Update { .. } | Verb::Patch { .. }) => subresources::status::write(call).await,
         ("scale", Verb::Update { .. } | Verb::Patch { .. }) => subresources::scale::write(call).await,
         ("binding", Verb::Create { .. }) => subresources::binding::bind(call).await,
@@ -135,7 +138,7 @@ async fn dispatch(call: Call<'_>) -> Result<Answer, ShardError> {
 
 /// What a write comes to.
 pub(crate) enum Decision {
-    /// The object becomes this document.
+    /// The object becomes this document. Its managedFields may be text (see [`Object::working_copy`]).
     Put { document: Value, code: u16 },
     /// It goes. The answer is a `Status` of success, the last state, or the document that an update made of it.
     Remove(Removal),
@@ -341,6 +344,7 @@ impl<'a> Call<'a> {
             Verb::Update { .. } => "update",
             Verb::Patch { .. } => "patch",
             Verb::Delete { .. } => "delete",
+            Verb::Restore { .. } => "restore",
         };
         Status::method_not_allowed(&self.served.group, &self.resource.plural, verb)
     }
@@ -352,6 +356,7 @@ impl<'a> Call<'a> {
 
     /// The same in another served version.
     pub(crate) fn as_version(&self, served: &Served, mut document: Value) -> Value {
+        managed_fields::show(&mut document);
         if let Some(convert) = &served.convert {
             (convert.from_stored)(&mut document);
         }
@@ -363,7 +368,7 @@ impl<'a> Call<'a> {
     /// Whether the client asked for a dry run.
     pub(crate) fn is_dry_run(&self) -> bool {
         match &self.request.verb {
-            Verb::Get { .. } => false,
+            Verb::Get { .. } | Verb::Restore { .. } => false,
             Verb::Create { options, .. } | Verb::Update { options, .. } | Verb::Patch { options, .. } => {
                 options.dry_run
             }

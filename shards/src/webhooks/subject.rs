@@ -87,6 +87,8 @@ impl Question {
         if let Some(convert) = &served.convert {
             (convert.to_stored)(&mut value);
         }
+        // Who owns which field is settled, and what webhooks change is nobody's.
+        value.remove(&["metadata", "managedFields"]);
         call.match_path(&mut value)?;
         call.resource.rules(served).default(&mut value);
         self.document = value;

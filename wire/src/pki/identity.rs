@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use api::ambient::Ambient;
 use parking_lot::{Mutex, RwLock};
+use rustls::CipherSuite;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -117,7 +118,10 @@ impl Parts {
     fn read(directory: &Path, role: Role, clock: &TlsClock) -> Result<Self, PkiError> {
         let (ca, own) = (files::certificate(directory, CA), files::certificate(directory, role.name()));
         let key = files::key(directory, role.name());
-        let provider = Arc::new(default_provider());
+        let mut provider = default_provider();
+        // Every byte between processes goes through it, and keys of 128 bits are as safe as these certificates.
+        provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+        let provider = Arc::new(provider);
         let trusted = chain(&ca)?.swap_remove(0);
         let trust = Trust::new(trusted, provider).map_err(|error| unusable(&ca, &error))?;
         let (own_chain, secret) = (chain(&own)?, text(&key)?);

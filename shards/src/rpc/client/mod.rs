@@ -95,8 +95,8 @@ impl RemoteShard {
         &self.calling.registry
     }
 
-    async fn call(&self, what: What) -> Result<Said, ShardError> {
-        let said = self.exchange.call(what).await?;
+    async fn call(&self, what: What, context: Option<convert::Context>) -> Result<Said, ShardError> {
+        let said = self.exchange.call(what, context).await?;
         match said.ok_or_else(|| Misread("an empty reply".to_owned()))? {
             Said::Failure(failure) => Err(convert::read_failure(failure)),
             said => Ok(said),
@@ -107,8 +107,8 @@ impl RemoteShard {
 impl ShardService for RemoteShard {
     fn execute(&self, request: Request) -> BoxFuture<'_, Result<Answer, ShardError>> {
         async move {
-            let what = What::Execute(convert::execute(self.registry(), request));
-            match self.call(what).await? {
+            let (context, execute) = convert::execute(self.registry(), request);
+            match self.call(What::Execute(execute), Some(context)).await? {
                 Said::Answer(answer) => Ok(convert::read_answer(answer)?),
                 _ => Err(Misread("a reply to another question".to_owned()).into()),
             }
@@ -118,7 +118,7 @@ impl ShardService for RemoteShard {
 
     fn clock(&self) -> BoxFuture<'_, Result<Version, ShardError>> {
         async move {
-            match self.call(What::Clock(proto::Clock {})).await? {
+            match self.call(What::Clock(proto::Clock {}), None).await? {
                 Said::Clock(version) => Ok(Version(version)),
                 _ => Err(Misread("a reply to another question".to_owned()).into()),
             }

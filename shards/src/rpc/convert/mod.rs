@@ -13,7 +13,7 @@ use api::status::Reason;
 use api::{Registry, ResourceId, Status, Version};
 
 pub(super) use answer::{answer, object, read_answer, read_object};
-pub(super) use request::{execute, read_execute};
+pub(super) use request::{Context, execute, read_execute};
 pub(super) use roster::{pin, read_pin, read_roster, roster};
 pub(super) use status::{failure, read_failure};
 pub(super) use stream::{Known, event, history, list, read_event, read_history, read_list, read_subscribe, subscribe};
