@@ -4,6 +4,7 @@
 
 mod harness;
 
+use std::net::{IpAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -17,8 +18,14 @@ const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhoo
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 fn start(directory: &tempfile::TempDir) -> Server {
-    let arguments = ["--nodes", "0", "--shards", "3", "--webhook-allow", "127.0.0.1,::1"];
-    Server::start(&directory.path().join("data"), &arguments)
+    start_with(directory, &["--nodes", "0", "--shards", "3", "--webhook-allow", "127.0.0.1,::1"])
+}
+
+fn start_with(directory: &tempfile::TempDir, arguments: &[&str]) -> Server {
+    let mut server = Server::start(&directory.path().join("data"), arguments);
+    // A write that fails because a webhook does is a 500.
+    server.expected_warnings.push("failed calling webhook");
+    server
 }
 
 /// One webhook for ConfigMaps, with changes.
@@ -40,7 +47,8 @@ fn hook(name: &str, client: Value, change: Value) -> Value {
 fn configure(server: &Server, path: &str, name: &str, hooks: &[Value]) {
     let kind = if path == MUTATING { "MutatingWebhookConfiguration" } else { "ValidatingWebhookConfiguration" };
     let configuration = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "webhooks": hooks,
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name, "labels": {"test": "yes"}},
+        "webhooks": hooks,
     });
     let (code, made) = server.json("POST", path, &configuration);
     assert_eq!(code, 201, "{made}");
@@ -107,7 +115,9 @@ fn webhooks_change_refuse_and_warn() {
     assert!(seen["userInfo"]["groups"].as_array().unwrap().contains(&json!("system:masters")));
     // What it saw is what there is, to the last field.
     let mut stored = server.json("GET", &format!("{MAPS}/a"), &Value::Null).1;
-    stored["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+    for later in ["resourceVersion", "managedFields"] {
+        stored["metadata"].as_object_mut().unwrap().remove(later);
+    }
     assert_eq!(seen["object"], stored);
 
     let (code, refused) = server.json("POST", MAPS, &map("b", json!({"bad": "yes"})));
@@ -283,12 +293,44 @@ fn services_are_found_and_conditions_refused() {
     until(&server, "the service is found", |code, answer| {
         code == 400 && answer["message"].as_str().unwrap().ends_with("denied the request: found")
     });
+
+    // Endpoints cannot be on loopback, so this part needs a machine with another address.
+    let Some(ip) = own_address() else { return };
+    let webhook =
+        Webhook::start_at(ip, |_, _| Does::Answers(json!({"allowed": false, "status": {"message": "reached"}})));
+    let service = json!({
+        "kind": "Service", "metadata": {"name": "behind", "namespace": "default"},
+        "spec": {"ports": [{"name": "web", "port": 80}, {"name": "hook", "port": 443}]},
+    });
+    assert_eq!(server.json("POST", "/api/v1/namespaces/default/services", &service).0, 201);
+    let slice = json!({
+        "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "addressType": "IPv4",
+        "metadata": {"name": "behind-1", "labels": {"kubernetes.io/service-name": "behind"}},
+        "ports": [{"name": "web", "port": 1}, {"name": "hook", "port": webhook.address.port()}],
+        "endpoints": [{"addresses": [ip]}],
+    });
+    let path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+    assert_eq!(server.json("POST", path, &slice).0, 201);
+    server.kubectl(&["delete", "validatingwebhookconfiguration", "v"]);
+    let client = json!({"service": {"namespace": "default", "name": "behind"}, "caBundle": webhook.bundle});
+    configure(&server, VALIDATING, "w", &[hook("w", client, json!({}))]);
+    until(&server, "its endpoint is reached", |code, answer| {
+        code == 400 && answer["message"].as_str().unwrap().ends_with("denied the request: reached")
+    });
+}
+
+/// An address of this machine that is not loopback.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Nothing is sent: the system only chooses a way.
+    socket.connect("198.51.100.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
 }
 
 #[test]
 fn no_webhook_reaches_into_the_control_plane() {
     let directory = tempfile::tempdir().unwrap();
-    let server = Server::start(&directory.path().join("data"), &["--nodes", "0", "--shards", "2"]);
+    let server = start_with(&directory, &["--nodes", "0", "--shards", "2"]);
     let webhook = Webhook::start(|_, _| allows());
     configure(&server, VALIDATING, "v", &[hook("v", webhook.client("/"), json!({}))]);
     let words = "the address of 127.0.0.1 is internal to the control plane, and not among those allowed to webhooks";

@@ -1,7 +1,7 @@
 //! An admission webhook of a test's own: HTTPS with its own certificate, and a log of what it was sent.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -36,7 +36,12 @@ pub struct Webhook {
 impl Webhook {
     /// Behaves as told by path and `AdmissionReview.request`.
     pub fn start(behaves: impl Fn(&str, &Value) -> Does + Send + Sync + 'static) -> Self {
-        let names = ["127.0.0.1", "hook.default.svc"].map(str::to_owned);
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), behaves)
+    }
+
+    /// The same at another address of this machine.
+    pub fn start_at(ip: IpAddr, behaves: impl Fn(&str, &Value) -> Does + Send + Sync + 'static) -> Self {
+        let names = ["127.0.0.1", "hook.default.svc", "behind.default.svc"].map(str::to_owned);
         let made = rcgen::generate_simple_self_signed(names).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -45,7 +50,7 @@ impl Webhook {
             .with_no_client_auth()
             .with_single_cert(vec![made.cert.der().clone()], key)
             .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind((ip, 0)).unwrap();
         let webhook = Self {
             address: listener.local_addr().unwrap(),
             bundle: BASE64_STANDARD.encode(made.cert.pem()),
