@@ -43,8 +43,8 @@ static FORMATS: [Named; 13] = [
     named("uri", 1103, |text| wrong("uri", text, "invalid URI for request")),
     named("uuid", 70, |text| wrong("uuid", text, "does not match the UUID format")),
     named("byte", 84, |text| wrong("byte", text, "invalid base64")),
-    named("date", 75, |text| wrong("date", text, "invalid date")),
-    named("datetime", 75, |text| wrong("datetime", text, "invalid datetime")),
+    named("date", 71, |text| wrong("date", text, "invalid date")),
+    named("datetime", 71, |text| wrong("datetime", text, "invalid datetime")),
 ];
 
 /// A name that something will be appended to may end with a dash.
