@@ -211,14 +211,10 @@ impl Status {
     pub fn said(code: u16, reason: &str, message: impl Into<String>) -> Self {
         let code = if (400..=599).contains(&code) { code } else { 500 };
         let known = match code {
-            401 => Reason::Unauthorized,
             403 => Reason::Forbidden,
             404 => Reason::NotFound,
             409 => Reason::Conflict,
             422 => Reason::Invalid,
-            429 => Reason::TooManyRequests,
-            503 => Reason::ServiceUnavailable,
-            504 => Reason::Timeout,
             500.. => Reason::InternalError,
             _ => Reason::BadRequest,
         };

@@ -1,6 +1,6 @@
 //! Admission webhooks: what a cluster's own servers say to its writes.
 //!
-//! A decision never waits ([`crate::verbs::write`]), and a webhook may take 30 seconds. So a decision *asks*: [`review`] looks
+//! A decision never waits ([`crate::verbs::write`]), and a webhook may take 30 seconds. So a decision *asks*: [`review()`] looks
 //! for an answer in the request's [`Memo`]; where there is none it leaves a [`Question`] with the view and gives the decision up.
 //! The write then has the question answered, outside of every lock ([`answer`]), and derives its decision again. An answer
 //! holds for the version that it was derived from: when somebody else was faster, webhooks are asked again. What no webhook is
