@@ -189,6 +189,7 @@ pub(crate) fn options(args: &StoreArgs) -> ShardOptions {
         node_ports: args.service_node_port_range.clone(),
         not_ready_toleration_seconds: args.default_not_ready_toleration_seconds,
         unreachable_toleration_seconds: args.default_unreachable_toleration_seconds,
+        webhook_allow: args.webhook_allow.clone(),
         ..ShardOptions::default()
     }
 }

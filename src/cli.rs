@@ -188,6 +188,9 @@ pub(crate) struct StoreArgs {
     /// How long events are kept for watchers that come back
     #[arg(long, env = "SHARDPLANE_EVENT_RETENTION", default_value = "5m", value_parser = duration, value_name = "TIME")]
     pub(crate) event_retention: Duration,
+    /// Loopback or link-local addresses and networks, and hosts, that admission webhooks may have; others of them are not called
+    #[arg(long, env = "SHARDPLANE_WEBHOOK_ALLOW", value_delimiter = ',', value_name = "IP|CIDR|HOST")]
+    pub(crate) webhook_allow: Vec<String>,
 }
 
 /// Flags of `store`.

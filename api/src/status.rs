@@ -179,6 +179,8 @@ pub struct Parts {
     pub retry_after_seconds: u32,
     /// metadata.continue
     pub continuation: String,
+    /// Code and reason, where somebody else chose them: see [`Status::said`].
+    pub said: Option<(u16, String)>,
 }
 
 impl From<Parts> for Status {
@@ -200,7 +202,25 @@ impl Status {
             causes: Vec::new(),
             retry_after_seconds: 0,
             continuation: String::new(),
+            said: None,
         }))
+    }
+
+    /// What somebody else answers through this server, such as an admission webhook: any code from 400 on, and a reason that
+    /// may be empty, or none of the known ones.
+    pub fn said(code: u16, reason: &str, message: impl Into<String>) -> Self {
+        let code = if (400..=599).contains(&code) { code } else { 500 };
+        let known = match code {
+            403 => Reason::Forbidden,
+            404 => Reason::NotFound,
+            409 => Reason::Conflict,
+            422 => Reason::Invalid,
+            500.. => Reason::InternalError,
+            _ => Reason::BadRequest,
+        };
+        let mut status = Self::new(known, message);
+        status.0.said = Some((code, reason.to_owned()));
+        status
     }
 
     /// 404 for one object. `resource` is the plural, as in `deployments`.
@@ -328,7 +348,7 @@ impl Status {
 
     /// The HTTP status.
     pub fn code(&self) -> u16 {
-        self.0.reason.code()
+        self.0.said.as_ref().map_or_else(|| self.0.reason.code(), |(code, _)| *code)
     }
 
     /// All of it.
@@ -358,7 +378,8 @@ impl Status {
 
     /// The `Status` document as it goes over the wire.
     pub fn to_value(&self) -> Value {
-        let Parts { reason, message, group, kind, name, uid, causes, retry_after_seconds, continuation } = &*self.0;
+        let Parts { reason, message, group, kind, name, uid, causes, retry_after_seconds, continuation, said } =
+            &*self.0;
         let mut details = Map::new();
         for (key, text) in [("group", group), ("kind", kind), ("name", name), ("uid", uid)] {
             if !text.is_empty() {
@@ -375,6 +396,11 @@ impl Status {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": message, "reason": format!("{reason:?}"), "code": self.code(),
         });
+        match said {
+            Some((_, reason)) if reason.is_empty() => drop(status.as_object_mut().and_then(|map| map.remove("reason"))),
+            Some((_, reason)) => status["reason"] = json!(reason),
+            None => {}
+        }
         if !continuation.is_empty() {
             status["metadata"]["continue"] = json!(continuation);
         }
@@ -438,6 +464,14 @@ mod tests {
         assert_eq!(Status::unknown_path().to_value()["details"], json!({}));
         assert_eq!(Status::not_found("", "pods", "a").to_value()["details"], json!({"kind": "pods", "name": "a"}));
         assert!(Status::bad_request("no").to_value().get("details").is_none());
+    }
+
+    #[test]
+    fn what_others_say_keeps_its_code_and_reason() {
+        let status = Status::said(418, "Teapot", "no");
+        assert_eq!((status.code(), &status.to_value()["reason"]), (418, &json!("Teapot")));
+        let status = Status::said(200, "", "no").to_value();
+        assert_eq!((&status["code"], status.get("reason")), (&json!(500), None));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! that it has tables of, and knows how old that is.
 //!
 //! Invariant: [`Followed::ready`] passes only while the copy misses nothing that is older than [`STALE`]; what depends on the
-//! configuration answers 503 otherwise. Later kinds (webhooks, policies) are rows of [`Kind`].
+//! configuration answers 503 otherwise. Later kinds (policies) are rows of [`Kind`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,15 +29,19 @@ const AGAIN: Duration = Duration::from_millis(5);
 pub(crate) enum Kind {
     Namespaces,
     PriorityClasses,
+    MutatingWebhooks,
+    ValidatingWebhooks,
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::Namespaces, Self::PriorityClasses];
+    const ALL: [Self; 4] = [Self::Namespaces, Self::PriorityClasses, Self::MutatingWebhooks, Self::ValidatingWebhooks];
 
     pub(crate) fn id_name(self) -> &'static str {
         match self {
             Self::Namespaces => "namespaces",
             Self::PriorityClasses => "priorityclasses.scheduling.k8s.io",
+            Self::MutatingWebhooks => "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+            Self::ValidatingWebhooks => "validatingwebhookconfigurations.admissionregistration.k8s.io",
         }
     }
 }
@@ -51,7 +55,7 @@ pub(crate) struct Followed {
 
 impl Followed {
     /// `None` where the kind is not served, or the cluster is not known.
-    fn of(&self, call: Call<'_>, kind: Kind) -> Option<Arc<Informer>> {
+    pub(crate) fn of(&self, call: Call<'_>, kind: Kind) -> Option<Arc<Informer>> {
         let at = call.shard.layout.cluster_at(&call.request.cluster)?;
         self.informers.read().get(&(at, kind)).cloned()
     }
@@ -68,13 +72,30 @@ impl Followed {
 
     /// Waits a little for the copy to be whole and fresh; 503 otherwise.
     pub(crate) async fn ready(&self, call: Call<'_>, kind: Kind) -> Result<(), Status> {
+        self.ready_when(call, kind, |informer| informer.age().is_some_and(|age| age <= STALE)).await
+    }
+
+    /// The same for what most clusters have none of: a copy that was empty when it was last heard of will do, however old.
+    pub(crate) async fn ready_or_none(&self, call: Call<'_>, kind: Kind) -> Result<(), Status> {
+        let is_enough = |informer: &Informer| match informer.glance() {
+            Some((_, 0)) => true,
+            _ => informer.age().is_some_and(|age| age <= STALE),
+        };
+        self.ready_when(call, kind, is_enough).await
+    }
+
+    async fn ready_when(
+        &self,
+        call: Call<'_>,
+        kind: Kind,
+        is_enough: impl Fn(&Informer) -> bool,
+    ) -> Result<(), Status> {
         if call.shard.registry.named(kind.id_name()).is_none() {
             return Ok(());
         }
         let deadline = tokio::time::Instant::now() + READY_WAIT;
         loop {
-            let age = self.of(call, kind).and_then(|informer| informer.age());
-            if age.is_some_and(|age| age <= STALE) {
+            if self.of(call, kind).is_some_and(|informer| is_enough(&informer)) {
                 return Ok(());
             }
             if tokio::time::Instant::now() >= deadline {

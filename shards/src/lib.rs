@@ -40,6 +40,7 @@ mod table;
 mod tests;
 mod verbs;
 mod watch;
+mod webhooks;
 
 pub use bootstrap::{Bootstrap, bootstrap};
 pub use commit::Health;

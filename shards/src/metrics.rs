@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::webhooks::WebhookMetrics;
+
 /// Commits that the percentile is taken over.
 const SAMPLES: usize = 2048;
 
@@ -44,6 +46,7 @@ pub struct ShardMetrics {
     objects: Family<Stored, Gauge<i64, AtomicI64>>,
     batches: Family<ByShard, Histogram, fn() -> Histogram>,
     recent: Arc<Mutex<VecDeque<Duration>>>,
+    webhooks: WebhookMetrics,
     membership: Membership,
 }
 
@@ -118,6 +121,7 @@ impl Default for ShardMetrics {
             objects: Family::default(),
             batches: Family::new_with_constructor(batch_buckets),
             recent: Arc::default(),
+            webhooks: WebhookMetrics::default(),
             membership: Membership::default(),
         }
     }
@@ -135,6 +139,7 @@ impl ShardMetrics {
         registry.register("etcd_request_errors", "Batches that the store did not take", metrics.errors.clone());
         registry.register("shardplane_committed_writes", "Changes of objects made durable", metrics.writes.clone());
         registry.register("apiserver_storage_objects", "Objects held, by resource", metrics.objects.clone());
+        metrics.webhooks.register(registry);
         let help = "Changes of objects that were made durable together";
         registry.register("shardplane_commit_batch_writes", help, metrics.batches.clone());
         metrics.membership.register(registry);
@@ -178,6 +183,10 @@ impl Metrics {
             recent.pop_front();
         }
         recent.push_back(took);
+    }
+
+    pub(crate) fn webhooks(&self) -> &WebhookMetrics {
+        &self.shared.webhooks
     }
 
     fn by_shard(&self) -> ByShard {

@@ -37,6 +37,7 @@ use crate::service::{
 use crate::table::Table;
 use crate::topology::Topology;
 use crate::verbs::Row;
+use crate::webhooks::{Memo, Webhooks};
 use crate::{verbs, watch as watching};
 
 /// What can be set about a shard.
@@ -64,6 +65,8 @@ pub struct ShardOptions {
     pub event_ttl: Duration,
     /// How old a reservation without its Service must be before it is freed.
     pub repair_after: Duration,
+    /// Loopback, link-local and other internal addresses, networks and hosts that webhooks may have.
+    pub webhook_allow: Vec<String>,
 }
 
 impl Default for ShardOptions {
@@ -80,6 +83,7 @@ impl Default for ShardOptions {
             unreachable_toleration_seconds: 300,
             event_ttl: Duration::from_secs(3600),
             repair_after: Duration::from_secs(300),
+            webhook_allow: Vec::new(),
         }
     }
 }
@@ -157,6 +161,7 @@ pub struct Shard {
     /// Holds this shard as well: given up at the end of [`Shard::run`], so that the store is closed.
     topology: RwLock<Option<Arc<Topology>>>,
     pub(crate) followed: Followed,
+    pub(crate) webhooks: Webhooks,
     this: Weak<Shard>,
 }
 
@@ -206,6 +211,7 @@ impl Shard {
         };
         let shard = Arc::new_cyclic(|this| Self {
             followed,
+            webhooks: Webhooks::default(),
             recent,
             sequencer: Arc::new(Sequencer::new(clock, layout.clone(), lease.clone())),
             ambient,
@@ -296,7 +302,7 @@ impl Shard {
         let table = self.table_id(&request.cluster, request.resource)?;
         let resource = self.registry.row(&request.cluster, request.resource);
         let undefined = || Status::unavailable("this shard has not heard yet how that kind is defined");
-        Ok(Row { table, resource: resource.ok_or_else(undefined)? })
+        Ok(Row { table, resource: resource.ok_or_else(undefined)?, reviews: Memo::default() })
     }
 
     pub(crate) fn table(&self, id: TableId) -> &Table {

@@ -6,6 +6,7 @@ pub mod disk;
 pub mod load;
 pub mod network;
 pub mod service;
+pub mod webhook;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};

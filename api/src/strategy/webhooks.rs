@@ -78,6 +78,9 @@ impl Webhooks {
         if self.mutating {
             field::optional_choice(hook, "reinvocationPolicy", path, &["IfNeeded", "Never"], causes);
         }
+        if !field::list(hook, "matchConditions").is_empty() {
+            causes.forbidden(path.child("matchConditions"), "not supported by this server yet");
+        }
         client(field::get(hook, "clientConfig"), &path.child("clientConfig"), causes);
         review_versions(hook, &path.child("admissionReviewVersions"), causes);
     }

@@ -3,10 +3,10 @@
 //! A step may change the document or refuse. It reads the newest state of its own shard through the decision's view, and
 //! configuration of other shards through [`crate::follow`]; whatever has to be asked for is asked before
 //! ([`LookedUp`]), so that a decision itself never waits. Reserving addresses and ports does wait, and has a folder of
-//! its own ([`service`]).
+//! its own ([`service`]), and so do webhooks ([`crate::webhooks`]).
 //!
 //! Not here yet: the token volume of service accounts (with TokenRequest), LimitRanger, ResourceQuota, NodeRestriction,
-//! webhooks and policies.
+//! and policies.
 
 mod default_toleration_seconds;
 mod namespace_lifecycle;
@@ -33,6 +33,17 @@ pub(crate) enum Operation {
     Create,
     Update,
     Delete,
+}
+
+impl Operation {
+    /// As admission reviews spell it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+        }
+    }
 }
 
 /// What a step may look at.
@@ -92,7 +103,7 @@ impl LookedUp {
 }
 
 /// Whether the resource's objects live elsewhere than their Namespace.
-fn is_apart(resource: &Resource, namespace: &str) -> bool {
+pub(crate) fn is_apart(resource: &Resource, namespace: &str) -> bool {
     match resource.spread {
         Spread::Namespace => false,
         Spread::Name => true,

@@ -193,6 +193,12 @@ impl Informer {
         Some(self.clock.boot().saturating_sub(heard))
     }
 
+    /// How often the copy has changed, and how many objects it holds; `None` before it is whole.
+    pub fn glance(&self) -> Option<(u64, usize)> {
+        let state = self.state.lock();
+        state.mirror.is_whole().then(|| (state.mirror.changes, state.mirror.objects.len()))
+    }
+
     /// Up to which version the copy misses nothing; `None` before it is whole.
     pub fn mark(&self) -> Option<Version> {
         let state = self.state.lock();

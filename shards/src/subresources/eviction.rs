@@ -12,8 +12,10 @@ use super::conditions;
 use crate::service::{Answer, DeleteOptions, Propagation, Request, ShardError, Verb};
 use crate::verbs::body::decode_other;
 use crate::verbs::{Call, Decision, View, created, delete, object_answer, write};
+use crate::webhooks::{self, Own};
 
 const EVICTION: &str = "io.k8s.api.policy.v1.Eviction";
+const OWN: Own = Own { group: "policy", version: "v1", kind: "Eviction" };
 const BUDGETS: &str = "poddisruptionbudgets.policy";
 /// Evictions that a budget's controller may leave unconfirmed.
 const UNCONFIRMED: usize = 2000;
@@ -30,7 +32,8 @@ pub(crate) async fn evict(call: Call<'_>) -> Result<Answer, ShardError> {
     };
     let shape = call.resource.schema.named(EVICTION).ok_or_else(Status::unknown_path)?;
     let mut warnings = Vec::new();
-    let eviction = decode_other(shape, "Eviction", body, *format, options, &mut warnings)?;
+    let mut eviction = decode_other(shape, "Eviction", body, *format, options, &mut warnings)?;
+    warnings.extend(webhooks::review_own(call, OWN, &mut eviction).await?);
     if eviction.name() != call.request.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object").into());
     }

@@ -138,9 +138,18 @@ fn steps(path: &[SmolStr]) -> Vec<&str> {
     path.iter().map(SmolStr::as_str).collect()
 }
 
+/// Takes the number of replicas that a Scale says into its object.
+pub(crate) fn set_replicas(paths: &ScalePaths, scale: &Value, document: &mut Value) {
+    document.set(&steps(&paths.replicas), scale.int(&["spec", "replicas"]).unwrap_or(0));
+}
+
 /// The Scale of an object.
 fn of(paths: &ScalePaths, object: &Object) -> Value {
-    let document = object.working_copy();
+    of_document(paths, &object.working_copy())
+}
+
+/// The Scale of a document.
+pub(crate) fn of_document(paths: &ScalePaths, document: &Value) -> Value {
     let mut metadata = Map::new();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = document.at(&["metadata"]).get(field) {

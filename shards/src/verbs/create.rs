@@ -7,6 +7,7 @@ use api::{Status, Value};
 use super::{Call, Decision, View, managed_fields, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
 use crate::service::{Answer, Format, PatchType, ShardError, Verb, WriteOptions};
+use crate::webhooks::{self, Phase};
 
 /// Kinds whose creator may say a status: a kubelet registers its Node with one.
 const STATUS_FROM_CREATOR: [&str; 1] = ["nodes"];
@@ -91,14 +92,15 @@ pub(crate) fn decide(
     call.fill_metadata(&mut document, uid)?;
     // What follows is the server's doing, and nobody's fields.
     let managers = call.managers_of_new(&document, sent)?;
-    if call.resource.has_status && !STATUS_FROM_CREATOR.contains(&call.resource.id_name.as_str()) {
-        clear_status(call, &mut document);
+    prepare(call, view, &mut document, looked_up)?;
+    if webhooks::review(call, view, Phase::Mutating, Operation::Create, None, &mut document)? {
+        // Theirs is a creator's document like any other.
+        call.fill_metadata(&mut document, uid)?;
+        prepare(call, view, &mut document, looked_up)?;
     }
-    call.rules().prepare_create(&mut document);
-    let mut attributes = Attributes { call, operation: Operation::Create, view, old: None, looked_up };
-    admission::admit(&mut attributes, &mut document)?;
     hook(&mut document, None)?;
     call.check_new(&document)?;
+    webhooks::review(call, view, Phase::Validating, Operation::Create, None, &mut document)?;
     match &view.object {
         None => {
             managed_fields::put(&mut document, managers);
@@ -106,6 +108,16 @@ pub(crate) fn decide(
         }
         Some(existing) => Err(call.already_exists(existing.document().is_deleting())),
     }
+}
+
+/// Takes away what a creator cannot say, and lets the kind and admission add what they do.
+fn prepare(call: Call<'_>, view: &mut View<'_>, document: &mut Value, looked_up: &LookedUp) -> Result<(), Status> {
+    if call.resource.has_status && !STATUS_FROM_CREATOR.contains(&call.resource.id_name.as_str()) {
+        clear_status(call, document);
+    }
+    call.rules().prepare_create(document);
+    let mut attributes = Attributes { call, operation: Operation::Create, view, old: None, looked_up };
+    admission::admit(&mut attributes, document)
 }
 
 /// A new object has the status of its type's zero value.

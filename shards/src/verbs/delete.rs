@@ -9,6 +9,7 @@ use super::{Call, Decision, Removal, View, object_answer, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
 use crate::definitions;
 use crate::service::{Answer, DeleteOptions, Propagation, ShardError};
+use crate::webhooks::{self, Phase};
 
 /// The garbage collector's finalizers.
 const ORPHAN: &str = "orphan";
@@ -72,6 +73,12 @@ pub(crate) fn decide(call: Call<'_>, view: &mut View<'_>, options: &DeleteOption
     let mut attributes =
         Attributes { call, operation: Operation::Delete, view, old: Some(&old), looked_up: &looked_up };
     admission::admit(&mut attributes, &mut Value::Null)?;
+    // Who evicts was asked about the Eviction.
+    if call.request.subresource.is_empty() {
+        for phase in [Phase::Mutating, Phase::Validating] {
+            webhooks::review(call, view, phase, Operation::Delete, Some(&old), &mut Value::Null)?;
+        }
+    }
     if call.is("namespaces")
         && let Some(decision) = delete_namespace(call, &object, &old, options)
     {

@@ -5,7 +5,7 @@
 //! sequencer took it:
 //!
 //! ```text
-//! decode -> stored version -> defaults -> prepare -> admission -> validate -> sequence
+//! decode -> stored version -> defaults -> prepare -> admission -> webhooks -> validate -> webhooks -> sequence
 //! ```
 //!
 //! Start reading at [`execute`] and [`write()`].
@@ -39,6 +39,7 @@ use crate::service::{Answer, Outcome, Request, ShardError, Verb};
 use crate::shard::Shard;
 use crate::subresources;
 use crate::table::Key;
+use crate::webhooks::{self, Memo, Question};
 
 use metadata::must_be_removed;
 
@@ -49,6 +50,8 @@ const CONTENTION: Duration = Duration::from_secs(15);
 pub(crate) struct Row {
     pub(crate) table: TableId,
     pub(crate) resource: Arc<Resource>,
+    /// What webhooks have said so far.
+    pub(crate) reviews: Memo,
 }
 
 /// One request and what it is about.
@@ -60,6 +63,7 @@ pub(crate) struct Call<'a> {
     pub(crate) served: &'a Served,
     pub(crate) table: TableId,
     pub(crate) slot: Slot,
+    pub(crate) reviews: &'a Memo,
 }
 
 /// A request that may write. See [`crate::service::ShardService::execute`].
@@ -155,12 +159,17 @@ pub(crate) struct View<'a> {
     pub(crate) object: Option<Arc<Object>>,
     ticket: Option<Ticket>,
     guards: Vec<Guard>,
+    /// Nothing is written, though the request is no dry run.
+    pub(crate) is_pretended: bool,
+    /// What webhooks have to be asked before the decision can be taken.
+    pub(crate) question: Option<Box<Question>>,
 }
 
 impl<'a> View<'a> {
-    fn new(call: Call<'a>) -> Self {
+    fn new(call: Call<'a>, dry_run: bool) -> Self {
         let Newest { object, ticket } = call.shard.sequencer.newest(call.table, &call.key());
-        Self { shard: call.shard, object, ticket, guards: Vec::new() }
+        let is_pretended = dry_run && !call.is_dry_run();
+        Self { shard: call.shard, object, ticket, guards: Vec::new(), is_pretended, question: None }
     }
 
     /// Another object of the same shard, newest state. A later change of it does not matter.
@@ -189,17 +198,26 @@ pub(crate) async fn write<F>(call: Call<'_>, dry_run: bool, mut decide: F) -> Re
 where
     F: FnMut(&mut View<'_>) -> Result<Decision, Status>,
 {
-    let deadline = tokio::time::Instant::now() + CONTENTION;
+    webhooks::ready(call).await?;
+    let mut deadline = tokio::time::Instant::now() + CONTENTION;
     loop {
         // What is not there may have left with its slot: an answer that is derived from it is checked.
         let hold = call.shard.sequencer.hold(call.slot)?;
-        let mut view = View::new(call);
+        let mut view = View::new(call, dry_run);
         let decision = decide(&mut view);
+        if let Some(question) = view.question.take() {
+            let began = tokio::time::Instant::now();
+            // They are shown nothing that may yet fail.
+            settle_read(call, view.ticket).await?;
+            webhooks::answer(call, *question).await?;
+            deadline += began.elapsed();
+            continue;
+        }
         let decision = match decision {
             Ok(Decision::Same(answer)) => {
                 settle_read(call, view.ticket).await?;
                 call.shard.sequencer.check(hold)?;
-                return Ok(answer);
+                return Ok(call.warned(answer));
             }
             Err(status) => {
                 // A refusal that is derived from what may yet fail is none.
@@ -212,7 +230,9 @@ where
         if dry_run {
             settle_read(call, view.ticket).await?;
             call.shard.sequencer.check(hold)?;
-            return Ok(call.dry_answer(decision, view.object));
+            let is_pretended = view.is_pretended;
+            let answer = call.dry_answer(decision, view.object);
+            return Ok(if is_pretended { answer } else { call.warned(answer) });
         }
         let (proposal, answer) = call.propose(decision, &view);
         match call.shard.sequencer.propose(proposal)? {
@@ -220,7 +240,7 @@ where
                 if !early {
                     ticket.wait().await?;
                 }
-                return Ok(answer.finish(object));
+                return Ok(call.warned(answer.finish(object)));
             }
             Sequenced::Moved => {}
             Sequenced::Full(ticket) => drop(ticket.wait().await),
@@ -261,10 +281,10 @@ impl Pending {
 
 impl<'a> Call<'a> {
     pub(crate) fn new(shard: &'a Shard, request: &'a Request, row: &'a Row) -> Result<Self, Status> {
-        let Row { table, resource } = row;
+        let Row { table, resource, reviews } = row;
         let served = resource.served.get(request.served).ok_or_else(Status::unknown_path)?;
         let slot = resource.slot(&request.cluster, &request.namespace, &request.name);
-        Ok(Self { shard, request, resource, served, table: *table, slot })
+        Ok(Self { shard, request, resource, served, table: *table, slot, reviews })
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -330,14 +350,36 @@ impl<'a> Call<'a> {
     }
 
     /// A stored document as the served version has it, with kind and apiVersion.
-    fn as_served(&self, mut document: Value) -> Value {
+    fn as_served(&self, document: Value) -> Value {
+        self.as_version(self.served, document)
+    }
+
+    /// The same in another served version.
+    pub(crate) fn as_version(&self, served: &Served, mut document: Value) -> Value {
         managed_fields::show(&mut document);
-        if let Some(convert) = &self.served.convert {
+        if let Some(convert) = &served.convert {
             (convert.from_stored)(&mut document);
         }
         document.set(&["kind"], self.resource.kind.as_str());
-        document.set(&["apiVersion"], self.served.api_version());
+        document.set(&["apiVersion"], served.api_version());
         document
+    }
+
+    /// Whether the client asked for a dry run.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        match &self.request.verb {
+            Verb::Get { .. } | Verb::Restore { .. } => false,
+            Verb::Create { options, .. } | Verb::Update { options, .. } | Verb::Patch { options, .. } => {
+                options.dry_run
+            }
+            Verb::Delete { options } => options.dry_run,
+        }
+    }
+
+    /// With what webhooks warned of.
+    fn warned(&self, mut answer: Answer) -> Answer {
+        answer.warnings.append(&mut self.reviews.take_warnings());
+        answer
     }
 
     fn propose(&self, decision: Decision, view: &View<'_>) -> (Proposal, Pending) {

@@ -11,6 +11,7 @@ use super::create::{self, Hook, NewObject};
 use super::{Call, Decision, Removal, View, managed_fields, must_be_removed, object_answer, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
 use crate::service::{Answer, ShardError, Verb};
+use crate::webhooks::{self, Phase};
 
 /// Kinds that may only be updated from a known version (AllowUnconditionalUpdate is false).
 const NEEDS_VERSION: [&str; 21] = [
@@ -151,30 +152,18 @@ pub(crate) fn decide(
     let sent = managed_fields::take(&mut document);
     // What follows is the server's doing, and nobody's fields.
     let managers = call.managers_after(&before, &old, &document, sent)?;
-    call.keep_metadata(&mut document, &old);
-    let strategy = call.rules();
-    match replacement.part {
-        Part::Main => {
-            if call.resource.has_status {
-                take(&mut document, &old, "status");
-            }
-            strategy.prepare_update(&mut document, &old);
-        }
-        Part::Status => {
-            keep_for_status(call, &mut document, &old);
-            strategy.prepare_status(&mut document, &old);
-        }
-        Part::Finalizers => keep_for_finalizers(&mut document, &old),
+    let part = replacement.part;
+    prepare(call, view, part, &mut document, &old, looked_up)?;
+    if webhooks::review(call, view, Phase::Mutating, Operation::Update, Some(&old), &mut document)? {
+        // They may change what the writer may.
+        prepare(call, view, part, &mut document, &old, looked_up)?;
     }
-    // Compared and stored with the version it has.
-    document.set(&["metadata", "resourceVersion"], old.text(&["metadata", "resourceVersion"]));
-    let mut attributes = Attributes { call, operation: Operation::Update, view, old: Some(&old), looked_up };
-    if replacement.part == Part::Main {
-        admission::admit(&mut attributes, &mut document)?;
+    if part == Part::Main {
         hook(&mut document, Some(&old))?;
     }
     count_generation(call, &mut document, &old);
-    check(call, replacement.part, &document, &old)?;
+    check(call, part, &document, &old)?;
+    webhooks::review(call, view, Phase::Validating, Operation::Update, Some(&old), &mut document)?;
     if must_be_removed(call, &document, &old) {
         managed_fields::put(&mut document, managers);
         return Ok(Decision::Remove(Removal::Document(document)));
@@ -185,6 +174,39 @@ pub(crate) fn decide(
     }
     managed_fields::put(&mut document, managers);
     Ok(Decision::Put { document, code: 200 })
+}
+
+/// Puts back what a writer of that part cannot change, and lets admission have its say.
+fn prepare(
+    call: Call<'_>,
+    view: &mut View<'_>,
+    part: Part,
+    document: &mut Value,
+    old: &Value,
+    looked_up: &LookedUp,
+) -> Result<(), Status> {
+    call.keep_metadata(document, old);
+    let strategy = call.rules();
+    match part {
+        Part::Main => {
+            if call.resource.has_status {
+                take(document, old, "status");
+            }
+            strategy.prepare_update(document, old);
+        }
+        Part::Status => {
+            keep_for_status(call, document, old);
+            strategy.prepare_status(document, old);
+        }
+        Part::Finalizers => keep_for_finalizers(document, old),
+    }
+    // Compared and stored with the version it has.
+    document.set(&["metadata", "resourceVersion"], old.text(&["metadata", "resourceVersion"]));
+    if part != Part::Main {
+        return Ok(());
+    }
+    let mut attributes = Attributes { call, operation: Operation::Update, view, old: Some(old), looked_up };
+    admission::admit(&mut attributes, document)
 }
 
 fn check(call: Call<'_>, part: Part, document: &Value, old: &Value) -> Result<(), Status> {

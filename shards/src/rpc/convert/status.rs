@@ -35,8 +35,9 @@ pub(in crate::rpc) fn read_failure(said: proto::Failure) -> ShardError {
 }
 
 fn status(status: &Status) -> proto::Status {
-    let Parts { reason, message, group, kind, name, uid, causes, retry_after_seconds, continuation } =
+    let Parts { reason, message, group, kind, name, uid, causes, retry_after_seconds, continuation, said } =
         status.parts().clone();
+    let (said_code, said_reason) = said.unwrap_or_default();
     let cause =
         |cause: Cause| proto::Cause { reason: cause.reason.to_owned(), message: cause.message, field: cause.field };
     proto::Status {
@@ -49,6 +50,8 @@ fn status(status: &Status) -> proto::Status {
         causes: causes.into_iter().map(cause).collect(),
         retry_after_seconds,
         continuation,
+        said_code: said_code.into(),
+        said_reason,
     }
 }
 
@@ -64,6 +67,7 @@ fn read_status(said: proto::Status) -> Result<Status, Misread> {
         causes: said.causes.into_iter().map(cause).collect(),
         retry_after_seconds: said.retry_after_seconds,
         continuation: said.continuation,
+        said: u16::try_from(said.said_code).ok().filter(|code| *code > 0).map(|code| (code, said.said_reason)),
     }))
 }
 
