@@ -255,7 +255,8 @@ fn fresh(history: &History, log: &Log, verdict: &mut Verdict) {
             continue;
         }
         let newer = |floor: Option<&Floor>| floor?.at(list.invoked).filter(|(newest, _)| newest > version);
-        if let Some((newest, operation)) = newer(written.get(&place::of_scope(scope))) {
+        // One that names an object may be answered by that object's owner alone, whose clock owes nothing to others.
+        if let Some((newest, operation)) = newer(written.get(&(place::of_scope(scope), &*scope.name))) {
             let what = format!("a list of {scope} is of {version}, after {newest} was acknowledged");
             let show = || vec![excerpt::operation(history, operation), excerpt::list(history, at)];
             verdict.add(Guarantee::ListFresh, what, show);
@@ -269,9 +270,9 @@ fn fresh(history: &History, log: &Log, verdict: &mut Verdict) {
     }
 }
 
-/// The acknowledged writes of each place.
-fn written(history: &History) -> HashMap<Place<'_>, Floor> {
-    let mut known: HashMap<Place<'_>, Vec<Known>> = HashMap::new();
+/// The acknowledged writes of each place, of all objects (no name) and of each.
+fn written(history: &History) -> HashMap<(Place<'_>, &str), Floor> {
+    let mut known: HashMap<(Place<'_>, &str), Vec<Known>> = HashMap::new();
     for (at, operation) in history.operations.iter().enumerate() {
         let version = match operation.outcome {
             Outcome::Done { version, .. } if operation.verb != Verb::Get => version,
@@ -279,8 +280,11 @@ fn written(history: &History) -> HashMap<Place<'_>, Floor> {
             _ => continue,
         };
         let Some(returned) = operation.returned else { continue };
-        for place in place::of_key(history.key(operation.key)) {
-            known.entry(place).or_default().push((returned, version, at));
+        let key = history.key(operation.key);
+        for place in place::of_key(key) {
+            for name in ["", &*key.name] {
+                known.entry((place, name)).or_default().push((returned, version, at));
+            }
         }
     }
     known.into_iter().map(|(place, known)| (place, Floor::new(known))).collect()
