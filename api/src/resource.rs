@@ -3,12 +3,14 @@
 //! A kind is a row: of `api/schema/resources.txt` for the built-in ones, of a CustomResourceDefinition for others.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use smol_str::SmolStr;
 
-use crate::document::{Document, Value};
+use crate::document::Value;
 use crate::schema::{Schema, Shape, TypeId};
 use crate::strategy::Strategy;
 
@@ -40,9 +42,9 @@ pub enum Durability {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectableField {
     /// As clients write it: `spec.nodeName`.
-    pub label: &'static str,
+    pub label: SmolStr,
     /// The steps to it in the document.
-    pub path: Vec<&'static str>,
+    pub path: Vec<SmolStr>,
     /// What an absent field reads as: `""`, `"false"` for booleans, `"0"` for numbers.
     pub absent: &'static str,
 }
@@ -50,7 +52,8 @@ pub struct SelectableField {
 impl SelectableField {
     /// The field's text in a document.
     pub fn read(&self, document: &Value) -> SmolStr {
-        match document.at(&self.path) {
+        let found = self.path.iter().try_fold(document, |value, step| value.get(step.as_str()));
+        match found.unwrap_or(&Value::Null) {
             Value::Null => SmolStr::new_static(self.absent),
             Value::String(text) => text.into(),
             other => SmolStr::new(other.to_string()),
@@ -64,11 +67,11 @@ pub struct Subresource {
     /// `status`, `scale`, `binding`, …
     pub name: &'static str,
     /// Kind of its bodies, with group and version where they differ from the parent's.
-    pub kind: &'static str,
+    pub kind: SmolStr,
     /// Group of `kind`.
-    pub group: &'static str,
+    pub group: SmolStr,
     /// Version of `kind`.
-    pub version: &'static str,
+    pub version: SmolStr,
     /// Kubernetes verbs, as discovery lists them.
     pub verbs: Vec<&'static str>,
 }
@@ -77,9 +80,9 @@ pub struct Subresource {
 #[derive(Debug)]
 pub struct Served {
     /// Empty for the core group.
-    pub group: &'static str,
+    pub group: SmolStr,
     /// `v1`, `v1beta1`, …
-    pub version: &'static str,
+    pub version: SmolStr,
     /// The type of its documents.
     pub type_id: TypeId,
     /// Kubernetes verbs, as discovery lists them. None where the version is stored but not served (see
@@ -112,12 +115,38 @@ impl Served {
 
     /// `v1` or `apps/v1`.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }
     }
 
     /// The subresource of that name.
     pub fn subresource(&self, name: &str) -> Option<&Subresource> {
         self.subresources.iter().find(|sub| sub.name == name)
+    }
+}
+
+/// A kind's rules: part of the program for a built-in kind, made at run time for a custom one.
+#[derive(Clone)]
+pub enum Rules {
+    /// Of a file in `api/src/strategy`.
+    Builtin(&'static dyn Strategy),
+    /// Of a CustomResourceDefinition.
+    Custom(Arc<dyn Strategy>),
+}
+
+impl Deref for Rules {
+    type Target = dyn Strategy;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Builtin(strategy) => *strategy,
+            Self::Custom(strategy) => &**strategy,
+        }
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rules")
     }
 }
 
@@ -127,21 +156,21 @@ pub struct Resource {
     /// Its row.
     pub id: ResourceId,
     /// Stored identity, part of every key: `pods`, `deployments.apps`.
-    pub id_name: &'static str,
+    pub id_name: SmolStr,
     /// Group of the stored version.
-    pub group: &'static str,
+    pub group: SmolStr,
     /// `deployments`
-    pub plural: &'static str,
+    pub plural: SmolStr,
     /// `deployment`
-    pub singular: &'static str,
+    pub singular: SmolStr,
     /// `Deployment`
-    pub kind: &'static str,
+    pub kind: SmolStr,
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
     /// `deploy`
-    pub short_names: Vec<&'static str>,
+    pub short_names: Vec<SmolStr>,
     /// `all`
-    pub categories: Vec<&'static str>,
+    pub categories: Vec<SmolStr>,
     /// Where its objects live.
     pub spread: Spread,
     /// What its acknowledgements promise outside [`Spread::NameIn`] exceptions; see [`Resource::durability`].
@@ -159,7 +188,7 @@ pub struct Resource {
     /// Served versions; the first is the stored one.
     pub served: Vec<Served>,
     /// What the schema cannot say.
-    pub strategy: &'static dyn Strategy,
+    pub strategy: Rules,
     /// The types of its documents.
     pub schema: Arc<Schema>,
 }
@@ -192,7 +221,7 @@ impl Resource {
             Spread::Namespace => false,
         };
         if by_name {
-            crate::slot::of_spread(cluster, self.id_name, namespace, name)
+            crate::slot::of_spread(cluster, &self.id_name, namespace, name)
         } else {
             crate::slot::of_namespace(cluster, if self.namespaced { namespace } else { name })
         }
@@ -215,7 +244,7 @@ impl Resource {
 pub struct Registry {
     resources: Vec<Arc<Resource>>,
     by_path: HashMap<(SmolStr, SmolStr, SmolStr), (ResourceId, usize)>,
-    by_name: HashMap<&'static str, ResourceId>,
+    by_name: HashMap<SmolStr, ResourceId>,
 }
 
 impl Registry {
@@ -224,9 +253,9 @@ impl Registry {
         let mut by_path = HashMap::new();
         let mut by_name = HashMap::new();
         for resource in &resources {
-            by_name.insert(resource.id_name, resource.id);
+            by_name.insert(resource.id_name.clone(), resource.id);
             for (at, served) in resource.served.iter().enumerate().filter(|(_, served)| served.is_public()) {
-                let path = (served.group.into(), served.version.into(), resource.plural.into());
+                let path = (served.group.clone(), served.version.clone(), resource.plural.clone());
                 by_path.insert(path, (resource.id, at));
             }
         }

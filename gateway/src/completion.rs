@@ -117,12 +117,13 @@ fn labels_of(inner: &Inner, info: &RequestInfo) -> RequestLabels {
     };
     let scope = info.scope();
     let logical_cluster = ClusterLabel::of(&info.cluster);
-    let mut labels =
-        RequestLabels { logical_cluster, verb, group: "", version: "", resource: "", subresource: "", scope };
+    let mut labels = RequestLabels { logical_cluster, verb, scope, ..RequestLabels::default() };
     let known = info.is_resource.then(|| inner.registry.resolve(&info.group, &info.version, &info.resource)).flatten();
     if let Some((resource, served)) = known {
         let served = &resource.served[served];
-        (labels.group, labels.version, labels.resource) = (served.group, served.version, resource.plural);
+        labels.group = (&served.group).into();
+        labels.version = (&served.version).into();
+        labels.resource = (&resource.plural).into();
         labels.subresource = served.subresource(&info.subresource).map_or("", |subresource| subresource.name);
     }
     labels

@@ -246,5 +246,6 @@ async fn allowed(
 pub(crate) fn resource_labels(cluster: &SmolStr, resource: &Resource, served: usize) -> ResourceLabels {
     let version = &resource.served[served];
     let logical_cluster = ClusterLabel::of(cluster);
-    ResourceLabels { logical_cluster, group: version.group, version: version.version, resource: resource.plural }
+    let (group, version) = ((&version.group).into(), (&version.version).into());
+    ResourceLabels { logical_cluster, group, version, resource: (&resource.plural).into() }
 }

@@ -95,7 +95,7 @@ impl ListOptions {
             if version.is_some_and(|version| !version.is_zero()) {
                 return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
             }
-            let read = Continuation::decode(token, &scope.cluster, scope.resource.id_name, &scope.namespace)?;
+            let read = Continuation::decode(token, &scope.cluster, &scope.resource.id_name, &scope.namespace)?;
             let at = read.version().map_or(At::Latest, At::Exactly);
             return Ok(Self { at, limit, after: Some(read.last()) });
         }

@@ -11,6 +11,22 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use smol_str::SmolStr;
 
+/// A word of a row of the registry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Word(SmolStr);
+
+impl From<&SmolStr> for Word {
+    fn from(word: &SmolStr) -> Self {
+        Self(word.clone())
+    }
+}
+
+impl EncodeLabelValue for Word {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
+        self.0.as_str().encode(encoder)
+    }
+}
+
 /// A logical cluster, as metrics name it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ClusterLabel(SmolStr);
@@ -29,13 +45,13 @@ impl EncodeLabelValue for ClusterLabel {
 }
 
 /// What a request was. Cardinality is bounded: only clusters that are there, and only what the registry knows.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct RequestLabels {
     pub(crate) logical_cluster: ClusterLabel,
     pub(crate) verb: &'static str,
-    pub(crate) group: &'static str,
-    pub(crate) version: &'static str,
-    pub(crate) resource: &'static str,
+    pub(crate) group: Word,
+    pub(crate) version: Word,
+    pub(crate) resource: Word,
     pub(crate) subresource: &'static str,
     pub(crate) scope: &'static str,
 }
@@ -44,9 +60,9 @@ pub(crate) struct RequestLabels {
 pub(crate) struct CodeLabels {
     pub(crate) logical_cluster: ClusterLabel,
     pub(crate) verb: &'static str,
-    pub(crate) group: &'static str,
-    pub(crate) version: &'static str,
-    pub(crate) resource: &'static str,
+    pub(crate) group: Word,
+    pub(crate) version: Word,
+    pub(crate) resource: Word,
     pub(crate) subresource: &'static str,
     pub(crate) scope: &'static str,
     pub(crate) code: u16,
@@ -62,9 +78,9 @@ pub(crate) struct KindLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ResourceLabels {
     pub(crate) logical_cluster: ClusterLabel,
-    pub(crate) group: &'static str,
-    pub(crate) version: &'static str,
-    pub(crate) resource: &'static str,
+    pub(crate) group: Word,
+    pub(crate) version: Word,
+    pub(crate) resource: Word,
 }
 
 type Durations = Family<RequestLabels, Histogram, fn() -> Histogram>;
@@ -125,8 +141,7 @@ impl Metrics {
 
     /// Counts an answer. `took` is absent for what lasts as long as the client wants.
     pub(crate) fn count(&self, labels: &RequestLabels, code: u16, took: Option<Duration>) {
-        let RequestLabels { verb, group, version, resource, subresource, scope, .. } = *labels;
-        let logical_cluster = labels.logical_cluster.clone();
+        let RequestLabels { logical_cluster, verb, group, version, resource, subresource, scope } = labels.clone();
         let with_code = CodeLabels { logical_cluster, verb, group, version, resource, subresource, scope, code };
         self.requests.get_or_create(&with_code).inc();
         self.answered.fetch_add(1, Ordering::Relaxed);

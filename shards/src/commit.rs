@@ -149,7 +149,7 @@ impl Committer {
             request: write.request,
             code: write.code,
             operation: write.operation,
-            id_name: table.resource.id_name,
+            id_name: &table.resource.id_name,
             namespace: &event.object.namespace,
             name: &event.object.name,
         };

@@ -38,7 +38,7 @@ pub(crate) async fn run(shard: &Shard, metrics: &Metrics) {
         let now = shard.sequencer.now();
         for table in shard.layout.tables() {
             table.expire(now);
-            metrics.objects(&table.cluster, table.resource.id_name, table.len());
+            metrics.objects(&table.cluster, &table.resource.id_name, table.len());
         }
         if let Some(events) = shard.registry.named("events") {
             for at in 0..shard.layout.clusters() {

@@ -13,7 +13,7 @@ pub use runtime_config::RuntimeConfig;
 
 use bytes::Bytes;
 
-use crate::resource::{Registry, Resource, ResourceId, Served};
+use crate::resource::{Registry, Resource, ResourceId, Rules, Served};
 use crate::schema::Schema;
 pub(crate) use rows::type_name;
 use rows::{Row, VersionRow};
@@ -46,8 +46,8 @@ fn serve(row: &Row, version: &VersionRow, enabled: bool, schema: &Schema) -> Ser
         group => format!("{group}/{}", version.version),
     };
     Served {
-        group: version.group,
-        version: version.version,
+        group: version.group.into(),
+        version: version.version.into(),
         type_id: shape.id,
         verbs: if enabled { row.verbs.clone() } else { Vec::new() },
         subresources: if enabled { version.subresources.clone() } else { Vec::new() },
@@ -60,11 +60,11 @@ fn resource(row: Row, served: Vec<Served>, id: ResourceId, schema: &std::sync::A
     let stored = &row.versions[0];
     Resource {
         id,
-        id_name: row.id_name,
-        group: stored.group,
-        plural: row.plural,
-        singular: row.singular,
-        kind: row.kind,
+        id_name: row.id_name(),
+        group: stored.group.into(),
+        plural: row.plural.into(),
+        singular: row.kind.to_lowercase().into(),
+        kind: row.kind.into(),
         namespaced: row.namespaced,
         short_names: row.short_names,
         categories: row.categories,
@@ -76,7 +76,7 @@ fn resource(row: Row, served: Vec<Served>, id: ResourceId, schema: &std::sync::A
         has_status: row.versions.iter().any(|version| version.subresources.iter().any(|sub| sub.name == "status")),
         create_on_update: row.create_on_update,
         served,
-        strategy: crate::strategy::of(stored.group, row.kind),
+        strategy: Rules::Builtin(crate::strategy::of(stored.group, row.kind)),
         schema: schema.clone(),
     }
 }

@@ -1,6 +1,6 @@
 //! `api/schema/resources.txt`, whose head describes its format.
 
-use std::sync::LazyLock;
+use smol_str::{SmolStr, ToSmolStr, format_smolstr};
 
 use crate::resource::{SelectableField, Spread, Subresource};
 
@@ -11,13 +11,11 @@ const VERBS: &str = "create,delete,deletecollection,get,list,patch,update,watch"
 /// One kind of the table.
 pub(super) struct Row {
     pub plural: &'static str,
-    pub singular: &'static str,
     pub kind: &'static str,
-    pub id_name: &'static str,
     pub namespaced: bool,
     pub internal: bool,
-    pub short_names: Vec<&'static str>,
-    pub categories: Vec<&'static str>,
+    pub short_names: Vec<SmolStr>,
+    pub categories: Vec<SmolStr>,
     pub verbs: Vec<&'static str>,
     pub spread: Spread,
     pub relaxed: bool,
@@ -26,6 +24,16 @@ pub(super) struct Row {
     pub generation: bool,
     pub create_on_update: bool,
     pub versions: Vec<VersionRow>,
+}
+
+impl Row {
+    /// `pods`, `deployments.apps`: the group is that of the stored version.
+    pub fn id_name(&self) -> SmolStr {
+        match self.versions[0].group {
+            "" => self.plural.to_smolstr(),
+            group => format_smolstr!("{}.{group}", self.plural),
+        }
+    }
 }
 
 /// One version of a kind.
@@ -50,11 +58,11 @@ pub(crate) fn type_name(group: &str, version: &str, kind: &str) -> String {
 /// Reads the table. It is part of the binary, so a bad line is a bug, and the tests meet it.
 pub(super) fn read() -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
-    for (line, names) in TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).zip(line_names()) {
+    for line in TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let bad = || panic!("resources.txt has a bad line: {line}");
         let mut words = line.split(' ');
         match words.next() {
-            Some("R") => rows.push(row(words, names).unwrap_or_else(bad)),
+            Some("R") => rows.push(row(words).unwrap_or_else(bad)),
             Some("V") => {
                 let row = rows.last_mut().unwrap_or_else(|| panic!("resources.txt opens with a version"));
                 let version =
@@ -67,34 +75,10 @@ pub(super) fn read() -> Vec<Row> {
     rows
 }
 
-/// `pods`, `deployments.apps` and `pod`, `deployment` for each line; empty for lines of versions. Made once, so that
-/// rows can be made of static text however often a registry is.
-fn line_names() -> impl Iterator<Item = &'static (String, String)> {
-    static NAMES: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
-        let lines: Vec<&str> = TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-        let name = |at: usize, line: &str| {
-            let mut words = line.split(' ');
-            let (Some("R"), Some(plural), Some(kind)) = (words.next(), words.next(), words.next()) else {
-                return Default::default();
-            };
-            let stored = lines.get(at + 1).and_then(|next| next.split(' ').nth(1)).unwrap_or_default();
-            let id_name = match stored.split_once('/') {
-                Some((group, _)) => format!("{plural}.{group}"),
-                None => plural.to_owned(),
-            };
-            (id_name, kind.to_lowercase())
-        };
-        lines.iter().enumerate().map(|(at, line)| name(at, line)).collect()
-    });
-    NAMES.iter()
-}
-
-fn row(mut words: std::str::Split<'static, char>, names: &'static (String, String)) -> Option<Row> {
+fn row(mut words: std::str::Split<'static, char>) -> Option<Row> {
     let mut row = Row {
         plural: words.next()?,
         kind: words.next()?,
-        singular: &names.1,
-        id_name: &names.0,
         namespaced: match words.next()? {
             "namespaced" => true,
             "cluster" => false,
@@ -113,7 +97,7 @@ fn row(mut words: std::str::Split<'static, char>, names: &'static (String, Strin
         versions: Vec::new(),
     };
     for word in words {
-        let list = |text: &'static str| text.split(',').collect::<Vec<_>>();
+        let list = |text: &'static str| text.split(',').map(SmolStr::new_static).collect::<Vec<_>>();
         match word.split_once('=') {
             None if word == "internal" => row.internal = true,
             None if word == "relaxed" => row.relaxed = true,
@@ -121,7 +105,7 @@ fn row(mut words: std::str::Split<'static, char>, names: &'static (String, Strin
             None if word == "create-on-update" => row.create_on_update = true,
             Some(("short", names)) => row.short_names = list(names),
             Some(("categories", names)) => row.categories = list(names),
-            Some(("verbs", verbs)) => row.verbs = list(verbs),
+            Some(("verbs", verbs)) => row.verbs = verbs.split(',').collect(),
             Some(("spread", "name")) => row.spread = Spread::Name,
             Some(("spread", spread)) => row.spread = Spread::NameIn(spread.strip_prefix("name-in:")?),
             Some(("fields", fields)) => row.selectable = fields.split(',').map(selectable).collect(),
@@ -138,7 +122,7 @@ fn row(mut words: std::str::Split<'static, char>, names: &'static (String, Strin
 fn selectable(text: &'static str) -> SelectableField {
     let (text, absent) = text.split_once(':').unwrap_or((text, ""));
     let (label, path) = text.split_once('@').unwrap_or((text, text));
-    SelectableField { label, path: path.split('.').collect(), absent }
+    SelectableField { label: label.into(), path: path.split('.').map(SmolStr::new_static).collect(), absent }
 }
 
 fn version(mut words: std::str::Split<'static, char>, kind: &'static str) -> Option<VersionRow> {
@@ -158,7 +142,13 @@ fn version(mut words: std::str::Split<'static, char>, kind: &'static str) -> Opt
 }
 
 fn readable(name: &'static str, kind: &'static str, group: &'static str, version: &'static str) -> Subresource {
-    Subresource { name, kind, group, version, verbs: vec!["get", "patch", "update"] }
+    Subresource {
+        name,
+        kind: kind.into(),
+        group: group.into(),
+        version: version.into(),
+        verbs: vec!["get", "patch", "update"],
+    }
 }
 
 /// `[group/version/]Kind/verbs`
@@ -174,5 +164,6 @@ fn subresource(
         [group, version, kind, verbs] => (group, version, kind, verbs),
         _ => return None,
     };
-    Some(Subresource { name, kind, group, version, verbs: verbs.split(',').collect() })
+    let verbs = verbs.split(',').collect();
+    Some(Subresource { name, kind: kind.into(), group: group.into(), version: version.into(), verbs })
 }

@@ -33,10 +33,10 @@ fn ids_are_positions_and_names_are_unique() {
     let mut names = BTreeSet::new();
     for (resource, at) in registry.iter().zip(0..) {
         assert_eq!(resource.id, ResourceId(at));
-        assert!(names.insert(resource.id_name));
-        assert_eq!(registry.named(resource.id_name).unwrap().id, resource.id);
+        assert!(names.insert(&resource.id_name));
+        assert_eq!(registry.named(&resource.id_name).unwrap().id, resource.id);
         for (at, served) in resource.served.iter().enumerate().filter(|(_, served)| served.is_public()) {
-            let (found, version) = registry.resolve(served.group, served.version, resource.plural).unwrap();
+            let (found, version) = registry.resolve(&served.group, &served.version, &resource.plural).unwrap();
             assert_eq!((found.id, version), (resource.id, at), "{}", resource.id_name);
         }
     }
@@ -59,7 +59,7 @@ fn a_stored_version_that_is_switched_off_stays_the_stored_one() {
     let registry = registry(&RuntimeConfig::parse("autoscaling/v2=false").unwrap());
     assert!(registry.resolve("autoscaling", "v2", "horizontalpodautoscalers").is_none());
     let (autoscalers, version) = registry.resolve("autoscaling", "v1", "horizontalpodautoscalers").unwrap();
-    assert_eq!((version, autoscalers.served[0].version), (1, "v2"));
+    assert_eq!((version, autoscalers.served[0].version.as_str()), (1, "v2"));
     assert!(!autoscalers.served[0].is_public());
 }
 

@@ -14,7 +14,7 @@ use crate::resource::{Registry, Resource, Served};
 
 /// `/openapi/v3`'s paths: `api/v1`, `apis/apps/v1`, … of that registry.
 pub fn group_versions(registry: &Registry) -> Vec<String> {
-    let mut all: Vec<String> = public(registry).map(|(_, served)| root(served.group, served.version)).collect();
+    let mut all: Vec<String> = public(registry).map(|(_, served)| root(&served.group, &served.version)).collect();
     all.sort();
     all.dedup();
     all

@@ -111,9 +111,9 @@ impl Paths {
     /// Adds the paths of a resource.
     pub(super) fn resource(&mut self, resource: &Resource, served: &Served, schemas: &mut Schemas<'_>) {
         let shape = resource.shape(served);
-        let kind = (served.group, served.version, resource.kind);
-        let object = schemas.kind(shape, served.group, served.version);
-        let list = schemas.list(shape, served.group, served.version);
+        let kind = (served.group.as_str(), served.version.as_str(), resource.kind.as_str());
+        let object = schemas.kind(shape, kind.0, kind.1);
+        let list = schemas.list(shape, kind.0, kind.1);
         let scope = if resource.namespaced { "Namespaced" } else { "" };
         let has = |verb: &str| served.verbs.contains(&verb);
         let title = &self.title;
@@ -146,7 +146,7 @@ impl Paths {
         }
         let everywhere = listing(format!("list{title}{}ForAllNamespaces", resource.kind));
 
-        let plural = resource.plural;
+        let plural = &resource.plural;
         let base = if resource.namespaced {
             self.path(&format!("/{plural}"), &[], vec![everywhere]);
             format!("/namespaces/{{namespace}}/{plural}")
@@ -170,15 +170,15 @@ impl Paths {
         schemas: &mut Schemas<'_>,
     ) -> Vec<Operation<'a>> {
         let scope = if resource.namespaced { "Namespaced" } else { "" };
-        let kind = (sub.group, sub.version, sub.kind);
+        let kind = (sub.group.as_str(), sub.version.as_str(), sub.kind.as_str());
         let name = |verb: &str| format!("{verb}{}{scope}{}{}", self.title, resource.kind, capital(sub.name));
         if sub.name == "log" {
             let answer = json!({"type": "string"});
             return vec![Operation { media: TEXT, ..read(name("read"), "get", kind, LOG, &answer) }];
         }
-        let type_name = crate::builtin::type_name(sub.group, sub.version, sub.kind);
+        let type_name = crate::builtin::type_name(kind.0, kind.1, kind.2);
         let shape = resource.schema.named(&type_name).expect("subresources have kinds of the same schema");
-        let object = schemas.kind(shape, sub.group, sub.version);
+        let object = schemas.kind(shape, kind.0, kind.1);
         let operation = |verb: &&str| match *verb {
             "get" => Some(read(name("read"), "get", kind, &[], &object)),
             "update" => Some(write("put", name("replace"), kind, WRITE, &object, &[200, 201])),

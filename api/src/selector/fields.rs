@@ -64,7 +64,7 @@ impl FieldSelector {
             let label = match term.field {
                 Field::Name => "metadata.name",
                 Field::Namespace => "metadata.namespace",
-                Field::At(at) => resource.selectable[at].label,
+                Field::At(at) => &resource.selectable[at].label,
             };
             text.push_str(if text.is_empty() { "" } else { "," });
             text.push_str(label);
@@ -111,7 +111,7 @@ impl Field {
         if let Some(at) = resource.selectable.iter().position(|field| field.label == label) {
             return Ok(Self::At(at));
         }
-        Err(match resource.id_name {
+        Err(match resource.id_name.as_str() {
             "jobs.batch" => format!("field label {label:?} not supported for Job"),
             _ if resource.selectable.is_empty() => {
                 format!("{label:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
@@ -169,18 +169,24 @@ mod tests {
 
     use super::super::Bare;
     use super::*;
-    use crate::resource::{ResourceId, SelectableField, Spread};
+    use smol_str::SmolStr;
+
+    use crate::resource::{ResourceId, Rules, SelectableField, Spread};
     use crate::schema::Schema;
 
     fn resource(id_name: &'static str, labels: &[&'static str]) -> Resource {
-        let field = |label: &&'static str| SelectableField { label, path: label.split('.').collect(), absent: "" };
+        let field = |label: &&'static str| SelectableField {
+            label: SmolStr::new_static(label),
+            path: label.split('.').map(SmolStr::new_static).collect(),
+            absent: "",
+        };
         Resource {
             id: ResourceId(0),
-            id_name,
-            group: "",
-            plural: "pods",
-            singular: "pod",
-            kind: "Pod",
+            id_name: id_name.into(),
+            group: "".into(),
+            plural: "pods".into(),
+            singular: "pod".into(),
+            kind: "Pod".into(),
             namespaced: true,
             short_names: Vec::new(),
             categories: Vec::new(),
@@ -192,7 +198,7 @@ mod tests {
             has_status: true,
             create_on_update: false,
             served: Vec::new(),
-            strategy: crate::strategy::of("", "Pod"),
+            strategy: Rules::Builtin(crate::strategy::of("", "Pod")),
             schema: Arc::new(Schema::new(Vec::new())),
         }
     }

@@ -8,8 +8,6 @@
 //!
 //! Start reading at [`of`], then one small kind (`lease.rs`), then `deployment.rs` and `pod_spec/`.
 
-use std::fmt;
-
 use crate::document::Value;
 use crate::names;
 use crate::status::Causes;
@@ -115,12 +113,6 @@ pub trait Strategy: Send + Sync {
     /// Paths of spec.replicas, status.replicas and the selector for the `scale` subresource.
     fn scale(&self) -> Option<ScalePaths> {
         None
-    }
-}
-
-impl fmt::Debug for dyn Strategy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Strategy")
     }
 }
 

@@ -183,8 +183,8 @@ fn the_tutorial_is_accepted() {
             crate::codec::decode(resource.stored_shape(), text.as_bytes(), crate::codec::Format::Yaml).unwrap();
         assert!(decoded.problems.is_empty());
         let object = made(resource, decoded.value);
-        assert_eq!(complaints(resource.strategy, &object), [], "{id_name}");
-        assert_eq!(complaints_update(resource.strategy, &object, &object), [], "{id_name}");
+        assert_eq!(complaints(&*resource.strategy, &object), [], "{id_name}");
+        assert_eq!(complaints_update(&*resource.strategy, &object, &object), [], "{id_name}");
         assert_eq!(canonical(resource, object.clone()), object, "{id_name}");
     }
 }

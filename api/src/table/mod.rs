@@ -87,7 +87,7 @@ static PRINTERS: LazyLock<HashMap<&'static str, &'static Printer>> = LazyLock::n
 });
 
 fn printer(resource: &Resource) -> &'static Printer {
-    PRINTERS.get(resource.id_name).copied().unwrap_or(&PLAIN)
+    PRINTERS.get(resource.id_name.as_str()).copied().unwrap_or(&PLAIN)
 }
 
 /// The columns of a kind.

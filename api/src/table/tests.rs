@@ -45,7 +45,7 @@ fn every_served_kind_has_a_printer() {
     let registry = crate::builtin::registry(&crate::builtin::RuntimeConfig::parse("api/all=true").unwrap());
     // What the reference, too, shows with nothing but names.
     let plain: Vec<&str> =
-        registry.iter().map(|resource| resource.id_name).filter(|name| !PRINTERS.contains_key(name)).collect();
+        registry.iter().map(|resource| resource.id_name.as_str()).filter(|name| !PRINTERS.contains_key(name)).collect();
     assert_eq!(plain, ["nodeports.internal.shardplane", "logicalclusters.internal.shardplane"]);
 }
 

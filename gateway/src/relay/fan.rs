@@ -151,7 +151,7 @@ impl Sink<Relayed> for Fan {
     }
 
     fn lost(&mut self, slots: &SlotSet, floor: Version) {
-        tracing::info!(resource = self.resource.id_name, %slots, "the shards no longer hold what a relay missed");
+        tracing::info!(resource = %self.resource.id_name, %slots, "the shards no longer hold what a relay missed");
         self.floors.push((slots.clone(), floor));
         self.changed = true;
         let concerned = |watcher: &Watcher| match watcher.reach {

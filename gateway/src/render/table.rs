@@ -67,7 +67,7 @@ impl Tables<'_> {
                 if let Some(conversion) = &self.served.convert {
                     (conversion.from_stored)(&mut document);
                 }
-                document.set(&["kind"], self.resource.kind);
+                document.set(&["kind"], self.resource.kind.as_str());
                 document.set(&["apiVersion"], self.served.api_version());
                 row["object"] = document;
             }

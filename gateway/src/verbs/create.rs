@@ -28,7 +28,7 @@ pub(super) async fn serve(call: Call, body: Body) -> Result<Response<Body>, Stat
         return Ok(call.render(answer, output));
     }
     let found = peek(call.resource.shape(call.served()), &body, format)
-        .map_err(|malformed| codec::refusal(call.resource.kind, call.served().version, &body, format, &malformed))?;
+        .map_err(|malformed| codec::refusal(&call.resource.kind, &call.served().version, &body, format, &malformed))?;
     call.check_namespace(&found.namespace)?;
     let mut tries = 0;
     loop {
@@ -50,5 +50,5 @@ fn name_of(call: &Call, found: &Peek) -> Result<SmolStr, Status> {
     }
     let mut causes = Causes::default();
     causes.required("metadata.name", "name or generateName is required");
-    Err(Status::invalid(call.resource.group, call.resource.kind, "", causes))
+    Err(Status::invalid(&call.resource.group, &call.resource.kind, "", causes))
 }

@@ -32,7 +32,7 @@ fn expired(scope: &Scope, options: &ListOptions) -> Status {
     let Some(last) = options.after.clone() else {
         return Status::expired("The resourceVersion for the provided list is too old.");
     };
-    let token = Continuation::new(&scope.cluster, scope.resource.id_name, &scope.namespace, Version::ZERO, last);
+    let token = Continuation::new(&scope.cluster, &scope.resource.id_name, &scope.namespace, Version::ZERO, last);
     Status::expired(
         "The provided continue parameter is too old to display a consistent list result. You can start a new list \
          without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
@@ -47,7 +47,7 @@ fn meta_of(scope: &Scope, listed: &Listed) -> ListMeta {
     let mut meta = ListMeta { version: listed.version, shard, ..ListMeta::default() };
     if let (Some(last), 1..) = (listed.objects.last(), listed.remaining) {
         let key: (SmolStr, SmolStr) = (last.namespace.clone(), last.name.clone());
-        let id = scope.resource.id_name;
+        let id = &scope.resource.id_name;
         meta.continuation = Continuation::new(&scope.cluster, id, &scope.namespace, listed.version, key).encode();
         meta.remaining = scope.selector.is_everything().then_some(listed.remaining);
     }

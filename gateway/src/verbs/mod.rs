@@ -166,9 +166,10 @@ impl Call {
         if format == Format::Yaml && !self.info.subresource.is_empty() {
             return Ok(());
         }
-        let kind = self.served().subresource(&self.info.subresource).map_or(self.resource.kind, |sub| sub.kind);
+        let sub = self.served().subresource(&self.info.subresource);
+        let kind = sub.map_or(&self.resource.kind, |sub| &sub.kind);
         let peek = crate::peek::peek(shape, body, format)
-            .map_err(|malformed| codec::refusal(kind, self.served().version, body, format, &malformed))?;
+            .map_err(|malformed| codec::refusal(kind, &self.served().version, body, format, &malformed))?;
         if !peek.name.is_empty() && peek.name != self.info.name {
             return Err(Status::bad_request(format!(
                 "the name of the object ({}) does not match the name on the URL ({})",

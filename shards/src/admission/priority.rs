@@ -7,7 +7,7 @@ use super::{Attributes, Operation};
 use crate::follow::Kind;
 
 pub(super) fn admit(attributes: &mut Attributes<'_, '_, '_>, document: &mut Value) -> Result<(), Status> {
-    match (attributes.call.resource.id_name, attributes.operation) {
+    match (attributes.call.resource.id_name.as_str(), attributes.operation) {
         (_, Operation::Delete) => Ok(()),
         ("pods", Operation::Create) => admit_pod(attributes, document),
         ("pods", Operation::Update) => {

@@ -93,7 +93,7 @@ pub(super) async fn audit(cluster: &Cluster) -> Stored {
         for (at, table) in shard.layout.tables().enumerate() {
             table.consistency_check();
             for (key, version) in table.snapshot() {
-                let before = memory.insert((table.resource.id_name.to_owned(), key), version);
+                let before = memory.insert((table.resource.id_name.to_string(), key), version);
                 assert!(before.is_none(), "two shards have it");
             }
             rings_agree(shard, TableId(at as u32), table, &found);
@@ -106,11 +106,11 @@ pub(super) async fn audit(cluster: &Cluster) -> Stored {
 /// What is in a ring is in the logs, where both go back as far.
 fn rings_agree(shard: &Shard, id: TableId, table: &Table, found: &Stored) {
     let none = BTreeMap::new();
-    let logged = found.events.get(table.resource.id_name).unwrap_or(&none);
+    let logged = found.events.get(table.resource.id_name.as_str()).unwrap_or(&none);
     let floor = found.floors.get(&table.class).copied().unwrap_or_default();
     for event in table.ring().iter().filter(|event| event.version > floor) {
         let known = (event.old.as_ref().map(|old| old.version), event.deleted);
-        let id_name = shard.table(id).resource.id_name;
+        let id_name = &shard.table(id).resource.id_name;
         assert_eq!(logged.get(&event.version), Some(&known), "{id_name} at {}", event.version);
     }
 }

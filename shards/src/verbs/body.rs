@@ -17,10 +17,10 @@ impl Call<'_> {
         options: &WriteOptions,
         warnings: &mut Vec<String>,
     ) -> Result<Value, Status> {
-        let refuse = |why: &str| Status::bad_request(self.unhandled(self.resource.kind, why));
+        let refuse = |why: &str| Status::bad_request(self.unhandled(&self.resource.kind, why));
         match codec::decode(self.resource.shape(self.served), body, format) {
             Ok(decoded) => self.finish(decoded, options, warnings, refuse),
-            Err(malformed) => Err(codec::refusal(self.resource.kind, self.served.version, body, format, &malformed)),
+            Err(malformed) => Err(codec::refusal(&self.resource.kind, &self.served.version, body, format, &malformed)),
         }
     }
 

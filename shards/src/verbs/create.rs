@@ -77,7 +77,7 @@ pub(crate) fn decide(
     hook: &mut Hook<'_>,
 ) -> Result<Decision, Status> {
     call.fill_metadata(&mut document, uid)?;
-    if call.resource.has_status && !STATUS_FROM_CREATOR.contains(&call.resource.id_name) {
+    if call.resource.has_status && !STATUS_FROM_CREATOR.contains(&call.resource.id_name.as_str()) {
         clear_status(call, &mut document);
     }
     call.resource.strategy.prepare_create(&mut document);
@@ -104,7 +104,7 @@ fn clear_status(call: Call<'_>, document: &mut Value) {
 
 impl Call<'_> {
     fn already_exists(&self, is_deleting: bool) -> Status {
-        let (group, plural, name) = (self.served.group, self.resource.plural, &self.request.name);
+        let (group, plural, name) = (&self.served.group, &self.resource.plural, &self.request.name);
         let status = Status::already_exists(group, plural, name);
         if !is_deleting {
             return status;

@@ -88,7 +88,7 @@ pub(crate) fn decide(call: Call<'_>, view: &mut View<'_>, options: &DeleteOption
     }
     set_finalizers(call, &mut document, options);
     if document.list(&["metadata", "finalizers"]).is_empty() {
-        let last = ANSWERS_LAST_STATE.contains(&call.resource.id_name);
+        let last = ANSWERS_LAST_STATE.contains(&call.resource.id_name.as_str());
         return Ok(Decision::Remove(match grace {
             // Told what the deletion made of it, as if it had been written in between.
             Grace::Started if last => Removal::Document(document),
@@ -114,7 +114,7 @@ pub(crate) fn check_preconditions(
     old: &Value,
     options: &DeleteOptions,
 ) -> Result<(), Status> {
-    let refuse = |why: String| Err(Status::conflict(call.served.group, call.resource.kind, &call.request.name, &why));
+    let refuse = |why: String| Err(Status::conflict(&call.served.group, &call.resource.kind, &call.request.name, &why));
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != old.uid()) {
         return refuse(format!(
             "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been \

@@ -105,7 +105,7 @@ impl Call<'_> {
         if causes.is_empty() {
             return Ok(());
         }
-        Err(Status::invalid(self.served.group, self.resource.kind, &self.request.name, causes))
+        Err(Status::invalid(&self.served.group, &self.resource.kind, &self.request.name, causes))
     }
 
     /// The preconditions that an update's own document states.
@@ -121,8 +121,8 @@ impl Call<'_> {
                 let mut causes = Causes::default();
                 causes.invalid("metadata.resourceVersion", &Value::from(0), "must be specified for an update");
                 // Named by the plural, as in the reference.
-                let plural = self.resource.plural;
-                return Err(Status::invalid(self.served.group, plural, &self.request.name, causes));
+                let plural = &self.resource.plural;
+                return Err(Status::invalid(&self.served.group, plural, &self.request.name, causes));
             }
             return Ok(());
         }

@@ -287,19 +287,19 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn not_found(&self) -> Status {
-        Status::not_found(self.served.group, self.resource.plural, &self.request.name)
+        Status::not_found(&self.served.group, &self.resource.plural, &self.request.name)
     }
 
     pub(crate) fn stale(&self) -> Status {
-        Status::stale(self.served.group, self.resource.plural, &self.request.name)
+        Status::stale(&self.served.group, &self.resource.plural, &self.request.name)
     }
 
     pub(crate) fn conflict(&self, why: &str) -> Status {
-        Status::conflict(self.served.group, self.resource.plural, &self.request.name, why)
+        Status::conflict(&self.served.group, &self.resource.plural, &self.request.name, why)
     }
 
     pub(crate) fn forbidden(&self, why: &str) -> Status {
-        Status::forbidden(self.served.group, self.resource.plural, &self.request.name, why)
+        Status::forbidden(&self.served.group, &self.resource.plural, &self.request.name, why)
     }
 
     pub(crate) fn method_not_allowed(&self) -> Status {
@@ -310,7 +310,7 @@ impl<'a> Call<'a> {
             Verb::Patch { .. } => "patch",
             Verb::Delete { .. } => "delete",
         };
-        Status::method_not_allowed(self.served.group, self.resource.plural, verb)
+        Status::method_not_allowed(&self.served.group, &self.resource.plural, verb)
     }
 
     /// A stored document as the served version has it, with kind and apiVersion.
@@ -318,7 +318,7 @@ impl<'a> Call<'a> {
         if let Some(convert) = &self.served.convert {
             (convert.from_stored)(&mut document);
         }
-        document.set(&["kind"], self.resource.kind);
+        document.set(&["kind"], self.resource.kind.as_str());
         document.set(&["apiVersion"], self.served.api_version());
         document
     }
@@ -365,7 +365,7 @@ impl<'a> Call<'a> {
         let uid = object.map_or_else(String::new, |object| object.document().uid().to_owned());
         let mut details = json!({"name": self.request.name, "kind": self.resource.plural, "uid": uid});
         if !self.served.group.is_empty() {
-            details.set(&["group"], self.served.group);
+            details.set(&["group"], self.served.group.as_str());
         }
         document_answer(200, success(details))
     }

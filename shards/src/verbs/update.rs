@@ -38,7 +38,7 @@ const NEEDS_VERSION: [&str; 21] = [
 
 /// Whether an update has to say which version it replaces.
 pub(super) fn needs_version(resource: &Resource) -> bool {
-    NEEDS_VERSION.contains(&resource.id_name)
+    NEEDS_VERSION.contains(&resource.id_name.as_str())
 }
 
 /// Which part of an object a write may change.
@@ -138,7 +138,7 @@ pub(crate) fn decide(
     let mut document = (replacement.replace)(&object, &old, &mut replacement.warnings)?;
     call.check_preconditions(&document, &object, old.uid())?;
     call.keep_metadata(&mut document, &old);
-    let strategy = call.resource.strategy;
+    let strategy = &call.resource.strategy;
     match replacement.part {
         Part::Main => {
             if call.resource.has_status {
@@ -206,7 +206,7 @@ fn outside_metadata(document: &Value) -> impl Iterator<Item = (&String, &Value)>
 fn keep_for_status(call: Call<'_>, document: &mut Value, old: &Value) {
     let status = document.remove(&["status"]);
     let mut metadata = old.at(&["metadata"]).clone();
-    if matches!(call.resource.id_name, "pods" | "nodes") {
+    if matches!(call.resource.id_name.as_str(), "pods" | "nodes") {
         for field in ["labels", "annotations", "finalizers"] {
             match document.remove(&["metadata", field]) {
                 Some(value) => metadata.set(&[field], value),

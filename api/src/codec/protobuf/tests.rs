@@ -323,7 +323,7 @@ fn hostile_bytes_are_read_or_refused() {
             let mut bytes = match dice.roll(4) {
                 0 => {
                     let random: Vec<u8> = (0..dice.roll(200)).map(|_| dice.roll(256) as u8).collect();
-                    body("v1", resource.kind, &random)
+                    body("v1", &resource.kind, &random)
                 }
                 _ => {
                     let document = conform(shape, message(shape, dice, 0)).unwrap().value;

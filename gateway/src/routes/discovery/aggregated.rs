@@ -8,7 +8,7 @@ use super::legacy::{Group, groups_of, served_in};
 
 /// The core group alone, or all the others.
 pub(super) fn document(registry: &Registry, core: bool, version: &str) -> Value {
-    let groups = if core { vec![Group { name: "", versions: vec!["v1"] }] } else { groups_of(registry) };
+    let groups = if core { vec![Group { name: "".into(), versions: vec!["v1".into()] }] } else { groups_of(registry) };
     let items: Vec<Value> = groups.iter().map(|group| item(registry, group)).collect();
     json!({
         "kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"),
@@ -21,7 +21,7 @@ fn item(registry: &Registry, group: &Group) -> Value {
         .versions
         .iter()
         .map(|version| {
-            let served = registry.iter().filter_map(|r| Some((r, served_in(r, group.name, version)?)));
+            let served = registry.iter().filter_map(|r| Some((r, served_in(r, &group.name, version)?)));
             let mut resources: Vec<Value> = served.map(|(resource, served)| row(resource, served)).collect();
             resources.sort_by(|a, b| a["resource"].as_str().cmp(&b["resource"].as_str()));
             json!({ "version": version, "freshness": "Current", "resources": resources })
@@ -35,7 +35,7 @@ fn row(resource: &Resource, served: &Served) -> Value {
     let kind = |group: &str, version: &str, kind: &str| json!({ "group": group, "version": version, "kind": kind });
     let mut row = json!({
         "resource": resource.plural, "singularResource": resource.singular, "verbs": served.verbs,
-        "responseKind": kind(served.group, served.version, resource.kind),
+        "responseKind": kind(&served.group, &served.version, &resource.kind),
         "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
     });
     if !resource.short_names.is_empty() {
@@ -49,8 +49,8 @@ fn row(resource: &Resource, served: &Served) -> Value {
         .iter()
         .map(|sub| {
             let own = sub.version.is_empty();
-            let (group, version) = if own { (served.group, served.version) } else { (sub.group, sub.version) };
-            json!({ "subresource": sub.name, "responseKind": kind(group, version, sub.kind), "verbs": sub.verbs })
+            let (group, version) = if own { (&served.group, &served.version) } else { (&sub.group, &sub.version) };
+            json!({ "subresource": sub.name, "responseKind": kind(group, version, &sub.kind), "verbs": sub.verbs })
         })
         .collect();
     if !subresources.is_empty() {

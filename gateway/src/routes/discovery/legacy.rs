@@ -7,11 +7,12 @@ use base64::prelude::BASE64_STANDARD;
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
 use serde_json::json;
+use smol_str::SmolStr;
 
 /// A named group and its versions, the preferred one first.
 pub(super) struct Group {
-    pub(super) name: &'static str,
-    pub(super) versions: Vec<&'static str>,
+    pub(super) name: SmolStr,
+    pub(super) versions: Vec<SmolStr>,
 }
 
 impl Group {
@@ -35,11 +36,11 @@ pub(super) fn groups_of(registry: &Registry) -> Vec<Group> {
     for Served { group, version, .. } in all.filter(|served| served.is_public() && !served.group.is_empty()) {
         match groups.iter_mut().find(|have| have.name == *group) {
             Some(have) if have.versions.contains(version) => {}
-            Some(have) => have.versions.push(version),
-            None => groups.push(Group { name: group, versions: vec![version] }),
+            Some(have) => have.versions.push(version.clone()),
+            None => groups.push(Group { name: group.clone(), versions: vec![version.clone()] }),
         }
     }
-    groups.sort_by_key(|group| group.name);
+    groups.sort_by(|a, b| a.name.cmp(&b.name));
     for group in &mut groups {
         group.versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
     }
@@ -88,9 +89,9 @@ struct Row<'a> {
     kind: &'a str,
     verbs: &'a [&'static str],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    short_names: &'a [&'static str],
+    short_names: &'a [SmolStr],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    categories: &'a [&'static str],
+    categories: &'a [SmolStr],
     #[serde(skip_serializing_if = "String::is_empty")]
     storage_version_hash: String,
 }
@@ -112,12 +113,12 @@ pub(super) fn served_in<'a>(resource: &'a Resource, group: &str, version: &str) 
 
 fn rows_of<'a>(resource: &'a Resource, served: &'a Served) -> impl Iterator<Item = Row<'a>> {
     let row = Row {
-        name: resource.plural.to_owned(),
-        singular_name: resource.singular,
+        name: resource.plural.to_string(),
+        singular_name: &resource.singular,
         namespaced: resource.namespaced,
         group: "",
         version: "",
-        kind: resource.kind,
+        kind: &resource.kind,
         verbs: &served.verbs,
         short_names: &resource.short_names,
         categories: &resource.categories,
@@ -125,14 +126,14 @@ fn rows_of<'a>(resource: &'a Resource, served: &'a Served) -> impl Iterator<Item
         storage_version_hash: if served.verbs.contains(&"watch") { storage_hash(resource) } else { String::new() },
     };
     let subresources = served.subresources.iter().map(|sub| {
-        let other = (sub.group, sub.version) != (served.group, served.version) && !sub.version.is_empty();
+        let other = (&sub.group, &sub.version) != (&served.group, &served.version) && !sub.version.is_empty();
         Row {
             name: format!("{}/{}", resource.plural, sub.name),
             singular_name: "",
             namespaced: resource.namespaced,
-            group: if other { sub.group } else { "" },
-            version: if other { sub.version } else { "" },
-            kind: sub.kind,
+            group: if other { &sub.group } else { "" },
+            version: if other { &sub.version } else { "" },
+            kind: &sub.kind,
             verbs: &sub.verbs,
             short_names: &[],
             categories: &[],

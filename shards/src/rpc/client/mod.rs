@@ -139,7 +139,7 @@ impl ShardService for RemoteShard {
     }
 
     fn advance(&self, cluster: &str, resource: ResourceId, version: Version) {
-        let resource = self.registry().get(resource).id_name.to_owned();
+        let resource = self.registry().get(resource).id_name.to_string();
         self.exchange.tell(What::Advance(proto::Advance { cluster: cluster.to_owned(), resource, version: version.0 }));
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn required<T>(part: Option<T>, what: &str) -> Result<T, Misread> {
 }
 
 fn id_name(registry: &Registry, id: ResourceId) -> String {
-    registry.get(id).id_name.to_owned()
+    registry.get(id).id_name.to_string()
 }
 
 pub(super) fn resource_id(registry: &Registry, id_name: &str) -> Result<ResourceId, Misread> {

@@ -19,9 +19,9 @@ pub(in crate::rpc) fn execute(registry: &Registry, request: Request) -> proto::E
     proto::Execute {
         request: Bytes::copy_from_slice(&request.id.to_be_bytes()),
         cluster: request.cluster.into(),
-        resource: resource.id_name.to_owned(),
-        group: served.group.to_owned(),
-        version: served.version.to_owned(),
+        resource: resource.id_name.to_string(),
+        group: served.group.to_string(),
+        version: served.version.to_string(),
         subresource: request.subresource.into(),
         namespace: request.namespace.into(),
         name: request.name.into(),
