@@ -204,6 +204,11 @@ impl Resource {
         self.shape(&self.served[0])
     }
 
+    /// Whether its objects have a protobuf form: those of built-in kinds do.
+    pub fn has_protobuf(&self) -> bool {
+        !self.stored_shape().numbered().is_empty()
+    }
+
     /// The durability class of writes in a namespace.
     pub fn durability(&self, namespace: &str) -> Durability {
         let relaxed = match self.spread {

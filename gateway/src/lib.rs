@@ -14,6 +14,7 @@ mod clusters;
 mod completion;
 mod config;
 mod continuation;
+mod forms;
 mod list;
 mod media;
 mod metrics;
@@ -50,8 +51,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use authn::{TokenFileError, Tokens};
 use clusters::{Cluster, Clusters};
-use completion::Completion;
+use completion::{Completion, Failure};
 pub use config::{GatewayConfig, KubeletAccess, Limits, RelayLimits, VersionInfo};
+use forms::Forms;
+use media::Output;
 use metrics::{ClusterLabel, Metrics, ResourceLabels};
 use relay::{RelayMetrics, Relays};
 use request::RequestInfo;
@@ -71,6 +74,7 @@ pub(crate) struct Inner {
     pub(crate) ambient: Ambient,
     pub(crate) metrics: Metrics,
     pub(crate) relays: Relays,
+    pub(crate) forms: Arc<Forms>,
     pub(crate) clusters: Clusters,
     pub(crate) documents: routes::Documents,
     /// What `/metrics` shows; the binary hands it in when everything has registered.
@@ -106,6 +110,7 @@ impl Gateway {
         let inner = Arc::new(Inner {
             clusters,
             metrics: Metrics::register(metrics),
+            forms: Forms::new(config.limits.forms, metrics),
             documents: routes::Documents::default(),
             exposed: OnceLock::new(),
             config,
@@ -152,6 +157,7 @@ impl Gateway {
             let id = cluster.as_ref().map_or(&nowhere, |cluster| &cluster.id);
             let info = RequestInfo::new(id, request.method(), uri.path(), uri.query());
             let mut completion = Completion::begin(&inner, Arc::new(info), request.headers());
+            let wishes = request.headers().clone();
             let head = request.method() == Method::HEAD;
             let known = cluster.and_then(|cluster| {
                 let user = identify(&cluster, &completion.info, &request, identity)?;
@@ -165,6 +171,16 @@ impl Gateway {
                 }
                 Err(status) => routes::refusal(status),
             };
+            if let Some(Failure(status)) = response.extensions().get().cloned() {
+                let output = Output::plain(&wishes, &completion.info.query).ok();
+                if output != Some(Output::default()) {
+                    response = render::failure(&status, output);
+                    response.extensions_mut().insert(Failure(status));
+                }
+            }
+            if !completion.is_stream() && media::takes_gzip(&wishes) {
+                response = render::gzip::compress(response).await;
+            }
             if !response.status().is_success() {
                 unread.discard(TAKEN_IN * inner.config.limits.body).await;
             }

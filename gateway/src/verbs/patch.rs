@@ -20,5 +20,5 @@ pub(super) async fn serve(call: Call, body: Body) -> Result<Response<Body>, Stat
     }
     let body = call.read(body).await?;
     let answer = call.execute(call.info.name.clone(), Verb::Patch { body, patch, options }).await?;
-    Ok(call.render(answer, output))
+    call.render(answer, output)
 }

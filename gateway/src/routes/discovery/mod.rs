@@ -4,25 +4,28 @@
 mod aggregated;
 mod legacy;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use api::Status;
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
-use bytes::Bytes;
-use http::header::ACCEPT;
+use hashbrown::HashMap;
 use http::{HeaderMap, Response};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::json;
 
 use super::etag::Tagged;
 use super::refusal;
-use crate::media::by_quality;
+use crate::media::{Encoding, Output};
 use crate::{Inner, Ticket, render};
 
 /// Aggregated documents, made when first asked for: `/api` and `/apis`, in v2 and v2beta1.
 #[derive(Default)]
-pub(crate) struct Documents([OnceLock<Tagged>; 4]);
+pub(crate) struct Documents(Mutex<HashMap<Form, Arc<Tagged>>>);
+
+/// Version, whether it is the core group's, and encoding.
+type Form = (&'static str, bool, Encoding);
 
 /// `/`: where to go from here.
 pub(super) async fn paths(State(inner): State<Arc<Inner>>, Extension(ticket): Extension<Ticket>) -> Response<Body> {
@@ -37,71 +40,87 @@ pub(super) async fn paths(State(inner): State<Arc<Inner>>, Extension(ticket): Ex
 }
 
 /// `/api`
-pub(super) async fn core_versions(State(inner): State<Arc<Inner>>, headers: HeaderMap) -> Response<Body> {
+pub(super) async fn core_versions(
+    State(inner): State<Arc<Inner>>,
+    Extension(ticket): Extension<Ticket>,
+    headers: HeaderMap,
+) -> Response<Body> {
     if let Some(answer) = aggregated_answer(&inner, &headers, true) {
         return answer;
     }
     let addresses = [json!({ "clientCIDR": "0.0.0.0/0", "serverAddress": inner.config.advertise })];
-    plain(&json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses }))
+    let versions = json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses });
+    plain(&versions, &headers, &ticket)
 }
 
 /// `/apis`
-pub(super) async fn groups(State(inner): State<Arc<Inner>>, headers: HeaderMap) -> Response<Body> {
-    aggregated_answer(&inner, &headers, false).unwrap_or_else(|| plain(&legacy::group_list(&inner.registry)))
+pub(super) async fn groups(
+    State(inner): State<Arc<Inner>>,
+    Extension(ticket): Extension<Ticket>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    aggregated_answer(&inner, &headers, false)
+        .unwrap_or_else(|| plain(&legacy::group_list(&inner.registry), &headers, &ticket))
 }
 
 /// `/apis/{group}`
-pub(super) async fn group(State(inner): State<Arc<Inner>>, Path(group): Path<String>) -> Response<Body> {
+pub(super) async fn group(
+    State(inner): State<Arc<Inner>>,
+    Extension(ticket): Extension<Ticket>,
+    Path(group): Path<String>,
+    headers: HeaderMap,
+) -> Response<Body> {
     match legacy::groups_of(&inner.registry).iter().find(|have| have.name == group) {
-        Some(group) => plain(&group.to_value(true)),
+        Some(group) => plain(&group.to_value(true), &headers, &ticket),
         None => refusal(Status::unknown_path()),
     }
 }
 
 /// `/api/v1`
-pub(super) async fn core_resources(State(inner): State<Arc<Inner>>) -> Response<Body> {
-    resource_list(&inner, "", "v1")
+pub(super) async fn core_resources(
+    State(inner): State<Arc<Inner>>,
+    Extension(ticket): Extension<Ticket>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    resource_list(&inner, "", "v1", &headers, &ticket)
 }
 
 /// `/apis/{group}/{version}`
 pub(super) async fn resources(
     State(inner): State<Arc<Inner>>,
+    Extension(ticket): Extension<Ticket>,
     Path((group, version)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Response<Body> {
-    resource_list(&inner, &group, &version)
+    resource_list(&inner, &group, &version, &headers, &ticket)
 }
 
-fn resource_list(inner: &Inner, group: &str, version: &str) -> Response<Body> {
+fn resource_list(inner: &Inner, group: &str, version: &str, headers: &HeaderMap, ticket: &Ticket) -> Response<Body> {
     match legacy::resource_list(&inner.registry, group, version) {
-        Some(list) => plain(&list),
+        Some(list) => plain(&list, headers, ticket),
         None => refusal(Status::unknown_path()),
     }
 }
 
-fn plain(document: &impl Serialize) -> Response<Body> {
-    render::value(200, document, false)
+fn plain(document: &impl Serialize, headers: &HeaderMap, ticket: &Ticket) -> Response<Body> {
+    Output::plain(headers, &ticket.info.query)
+        .and_then(|output| render::serialized(200, document, output))
+        .unwrap_or_else(refusal)
 }
 
-/// The aggregated document, where the client prefers one of the forms that there are.
+/// The aggregated document, where that is among what the client accepts.
 fn aggregated_answer(inner: &Inner, headers: &HeaderMap, core: bool) -> Option<Response<Body>> {
-    let accept = headers.get(ACCEPT)?.to_str().ok()?;
-    let clause = by_quality(accept).find(|clause| {
-        let legacy = clause.param("as").is_none();
-        clause.takes_json() && (legacy || version_of(clause).is_some())
-    })?;
-    let (at, version, content_type) = match version_of(&clause)? {
-        "v2" => (0, "v2", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
-        _ => (1, "v2beta1", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"),
+    let (encoding, version) = Output::aggregated(headers)?;
+    let mut documents = inner.documents.discovery.0.lock();
+    let made = match documents.get(&(version, core, encoding)) {
+        Some(made) => made.clone(),
+        None => {
+            let document = aggregated::document(&inner.registry, core, version);
+            let made = Arc::new(Tagged::in_form(&document, encoding).ok()?);
+            documents.insert((version, core, encoding), made.clone());
+            made
+        }
     };
-    let place = &inner.documents.discovery.0[at + 2 * usize::from(core)];
-    let document = place.get_or_init(|| {
-        let document = aggregated::document(&inner.registry, core, version);
-        Tagged::new(Bytes::from(document.to_string()))
-    });
-    Some(document.answer(headers, content_type))
-}
-
-fn version_of<'a>(clause: &crate::media::Clause<'a>) -> Option<&'a str> {
-    let asked = clause.param("as") == Some("APIGroupDiscoveryList") && clause.param("g") == Some("apidiscovery.k8s.io");
-    clause.param("v").filter(|version| asked && matches!(*version, "v2" | "v2beta1"))
+    let media = format!("{};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList", encoding.media());
+    Some(made.answer(headers, &media))
 }
