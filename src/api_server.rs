@@ -120,6 +120,10 @@ impl Shards {
         let identity = Identity::ensure(&args.internal_ca(), Role::Gateway, ambient)?;
         progress.step("looking for shards");
         let shutdown = CancellationToken::new();
+        tokio::spawn({
+            let (stop, identity) = (shutdown.clone(), identity.clone());
+            async move { stop.run_until_cancelled(identity.keep_fresh()).await }
+        });
         let ways = Ways::new(Calling::new(identity, registry, ambient.clone()), None);
         let mapping = Mapping::new(ways.clone());
         let topology = mapping.topology();

@@ -13,7 +13,7 @@ use shards::rpc::client::Seeds;
 use store::StoreUrl;
 
 use crate::logging::{self, LogFormat};
-use crate::{Failure, admin, parts, shard_process, store_process, up};
+use crate::{Failure, admin, import, parts, shard_process, store_process, up};
 
 /// A Kubernetes control plane for clusters that outgrow one etcd
 #[derive(Debug, Parser)]
@@ -53,8 +53,10 @@ enum Command {
     Kubelet(Box<KubeletPart>),
     /// Put load on any Kubernetes API and measure it
     Loadtest(LoadtestPart),
-    /// Operate the service: logical clusters and more
+    /// Operate the service: logical clusters, backups and more
     Admin(admin::AdminArgs),
+    /// Copy the objects of any Kubernetes cluster into another
+    Import(Box<import::ImportArgs>),
 }
 
 impl Cli {
@@ -72,6 +74,7 @@ impl Cli {
             Command::Kubelet(part) => parts::kubelet(*part).await,
             Command::Loadtest(part) => parts::loadtest(part).await,
             Command::Admin(args) => admin::run(args).await,
+            Command::Import(args) => import::run(*args).await,
         }
     }
 }

@@ -6,6 +6,7 @@ mod api_server;
 mod cli;
 mod cluster;
 mod data_dir;
+mod import;
 mod in_process;
 mod logging;
 mod parts;

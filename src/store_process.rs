@@ -25,6 +25,10 @@ pub(crate) async fn run(args: StoreProcessArgs) -> Result<ExitCode, Failure> {
     let routes = wire::store::routes(StoreService::new(store));
     let serving = wire::serve::serve(listener, &identity, routes, Timing::default(), shutdown.clone())?;
     let serving = tokio::spawn(serving);
+    tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { shutdown.run_until_cancelled(identity.keep_fresh()).await }
+    });
     progress.line(format!("serving the store at grpc://{address}"));
     stop.recv().await;
     shutdown.cancel();

@@ -60,7 +60,7 @@ fn two_gateways_show_what_three_shards_hold() {
 fn wrong_starts_say_what_is_wrong() {
     let directory = tempfile::tempdir().unwrap();
     let service = Service::start(directory.path(), 1, 0);
-    let store = format!("grpc://{}", service.store.address);
+    let store = service.store_url.clone();
     let ca = service.internal_ca().display().to_string();
     let refused = |arguments: &[&str], wanted: &str| {
         let data = directory.path().join("refused");

@@ -6,8 +6,8 @@
 mod metadata;
 
 pub use metadata::{
-    MAX_ANNOTATIONS, validate_annotations, validate_field_manager, validate_labels, validate_metadata,
-    validate_metadata_update,
+    MAX_ANNOTATIONS, validate_annotations, validate_field_manager, validate_kube_finalizers, validate_labels,
+    validate_managers, validate_metadata, validate_metadata_update,
 };
 
 const LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";

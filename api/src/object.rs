@@ -5,15 +5,18 @@
 //! concatenation of tails.
 
 mod parts;
+mod scan;
+mod working;
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
+use crate::apply;
 use crate::document::Document;
-use crate::resource::Resource;
+use crate::resource::{Resource, SelectableField};
 use crate::selector::Selectable;
 use crate::version::Version;
 
@@ -52,7 +55,8 @@ pub struct Draft {
 const DIGITS: usize = 18;
 
 impl Draft {
-    /// Encodes a canonical document. Its `kind`, `apiVersion` and `metadata.resourceVersion` are ignored.
+    /// Encodes a canonical document. Its `kind`, `apiVersion` and `metadata.resourceVersion` are ignored, and its
+    /// managedFields may be text (see [`Object::working_copy`]).
     pub fn new(resource: &Resource, document: &Value) -> Self {
         let mut tail = Vec::with_capacity(1024);
         let empty = Map::new();
@@ -120,8 +124,10 @@ fn write_metadata(tail: &mut Vec<u8>, metadata: &Map<String, Value>) -> u32 {
         if key.as_str() >= "resourceVersion" && put.take().is_some() {
             put_version(tail);
         }
-        if key != "resourceVersion" {
-            write_field(tail, key, value);
+        match key.as_str() {
+            "resourceVersion" => {}
+            "managedFields" => write_managed_fields(tail, value),
+            _ => write_field(tail, key, value),
         }
     }
     if put.is_some() {
@@ -137,6 +143,23 @@ fn write_field(tail: &mut Vec<u8>, key: &str, value: &Value) {
     tail.push(b':');
     serde_json::to_writer(&mut *tail, value).expect("a Vec takes every byte");
     tail.push(b',');
+}
+
+/// Writes managedFields in the one order that fields have in it. Text is in that order already.
+fn write_managed_fields(tail: &mut Vec<u8>, value: &Value) {
+    let written = match value {
+        Value::String(text) => Some(Cow::Borrowed(text.as_str())),
+        list => apply::text_of(list).map(Cow::Owned),
+    };
+    match written {
+        Some(text) if text.is_empty() => {}
+        Some(text) => {
+            tail.extend_from_slice(b"\"managedFields\":");
+            tail.extend_from_slice(text.as_bytes());
+            tail.push(b',');
+        }
+        None => write_field(tail, "managedFields", value),
+    }
 }
 
 /// Turns the comma after the last field into the closing brace.
@@ -159,17 +182,35 @@ fn labels_of(document: &Value) -> Box<[(SmolStr, SmolStr)]> {
 pub struct Damaged(pub String);
 
 impl Object {
-    /// Reads a stored tail back.
-    pub fn load(resource: &Resource, tail: Bytes) -> Result<Self, Damaged> {
-        let document = parse(&tail).map_err(|error| Damaged(error.to_string()))?;
-        let version = document.text(&["metadata", "resourceVersion"]);
+    /// Reads a stored tail back. That it is canonical is believed, for [`Draft`] has written it; debug builds check it. The
+    /// object has bytes of its own: what it was read from may be a slice of something large.
+    pub fn load(resource: &Resource, tail: &[u8]) -> Result<Self, Damaged> {
+        let mut text = Vec::with_capacity(tail.len() + 1);
+        text.push(b'{');
+        text.extend_from_slice(tail);
+        let damaged = |error: serde_json::Error| Damaged(error.to_string());
+        let scan::Scanned { namespace, name, version, labels, fields } =
+            scan::scan(resource, &text).map_err(damaged)?;
+        let at = version.as_ptr().addr();
         let version: Version = version.parse().map_err(|error| Damaged(format!("{error}")))?;
-        let draft = Draft::new(resource, &document);
-        let object = draft.seal(version);
-        if object.tail != tail {
-            return Err(Damaged(format!("{}/{} is not in canonical form", object.namespace, object.name)));
+        // It was borrowed from the text, where the tail begins behind the brace.
+        let version_at = (at - text.as_ptr().addr() - 1) as u32;
+        let (labels, fields) = (labels.into(), fields.into());
+        let mut tail = Bytes::from(text);
+        tail.advance(1);
+        let object = Self { namespace, name, version, labels, fields, version_at, tail };
+        if cfg!(debug_assertions) {
+            object.check(resource)?;
         }
-        Ok(Self { tail, ..object })
+        Ok(object)
+    }
+
+    fn check(&self, resource: &Resource) -> Result<(), Damaged> {
+        let again = Draft::new(resource, &self.document()).seal(self.version);
+        match format!("{again:?}") == format!("{self:?}") {
+            true => Ok(()),
+            false => Err(Damaged(format!("{}/{} is not in canonical form", self.namespace, self.name))),
+        }
     }
 
     /// The stored form: canonical JSON from behind `{"kind":…,"apiVersion":…,` on, closing brace included.
@@ -180,6 +221,12 @@ impl Object {
     /// The document, without `kind` and `apiVersion`.
     pub fn document(&self) -> Value {
         parse(&self.tail).expect("the tail was written by Draft::new")
+    }
+
+    /// The document for who is about to write: its managedFields, if it has any, are one text, as they are stored. It is
+    /// cheaper to make than [`Object::document`], and [`Draft::new`] takes it; nobody else does.
+    pub fn working_copy(&self) -> Value {
+        working::parse(&self.tail).expect("the tail was written by Draft::new")
     }
 
     /// The same object at another version: a DELETED event carries the last state at the version of the deletion.
@@ -223,6 +270,11 @@ impl Selectable for Object {
 
     fn field(&self, at: usize) -> &str {
         self.fields.get(at).map_or("", SmolStr::as_str)
+    }
+
+    /// Reads the whole document, so it is slow.
+    fn custom_field(&self, field: &SelectableField) -> SmolStr {
+        field.read(&self.document())
     }
 
     fn name(&self) -> &str {

@@ -1,8 +1,7 @@
-//! The table of kinds: what is served under which path, how it is stored, and who decides about it.
+//! A kind: what is served under which path, how it is stored, and who decides about it.
 //!
 //! A kind is a row: of `api/schema/resources.txt` for the built-in ones, of a CustomResourceDefinition for others.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -10,13 +9,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smol_str::SmolStr;
 
+use crate::crd::Custom;
 use crate::document::Value;
 use crate::schema::{Schema, Shape, TypeId};
 use crate::strategy::Strategy;
 
-/// Index of a row in its [`Registry`]. Not stable across processes: keys and the wire carry [`Resource::id_name`].
+/// Number of a kind in its [`Registry`]. Not stable across processes: keys and the wire carry [`Resource::id_name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ResourceId(pub u16);
+pub struct ResourceId(pub u32);
 
 /// Where a resource's objects live among the slots (DESIGN D3).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,9 @@ pub enum Spread {
     Name,
     /// By name in one namespace, with the namespace elsewhere: Leases in kube-node-lease.
     NameIn(&'static str),
+    /// With their namespace, or by name where they have none: custom kinds, of which an owner of slots may not know yet
+    /// what they are.
+    Scope,
 }
 
 /// What an acknowledgement of a write promises (DESIGN D6).
@@ -50,6 +53,11 @@ pub struct SelectableField {
 }
 
 impl SelectableField {
+    /// A field of a custom kind, whose name is the way to it.
+    pub fn custom(label: &str) -> Self {
+        Self { label: label.into(), path: label.split('.').map(SmolStr::new).collect(), absent: "" }
+    }
+
     /// The field's text in a document.
     pub fn read(&self, document: &Value) -> SmolStr {
         let found = self.path.iter().try_fold(document, |value, step| value.get(step.as_str()));
@@ -94,6 +102,10 @@ pub struct Served {
     pub head: Bytes,
     /// Conversions from and to the stored version; `None` where the documents are alike.
     pub convert: Option<Conversion>,
+    /// Rules of this version alone, where it has some: custom kinds have a schema for each.
+    pub rules: Option<Rules>,
+    /// What a custom kind's version holds its documents to.
+    pub custom: Option<Arc<Custom>>,
 }
 
 /// Conversion between the stored version and a served one. Both are total: what one side lacks is carried along or
@@ -194,6 +206,32 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// A row for a custom kind of which nothing is known but its name: no version of it is served.
+    pub fn undefined(id: ResourceId, id_name: &str) -> Self {
+        let (plural, group) = id_name.split_once('.').unwrap_or((id_name, ""));
+        Self {
+            id,
+            id_name: id_name.into(),
+            group: group.into(),
+            plural: plural.into(),
+            singular: SmolStr::default(),
+            kind: SmolStr::default(),
+            namespaced: true,
+            short_names: Vec::new(),
+            categories: Vec::new(),
+            spread: Spread::Scope,
+            relaxed: false,
+            selectable: Vec::new(),
+            indexed: None,
+            generation: true,
+            has_status: false,
+            create_on_update: false,
+            served: Vec::new(),
+            strategy: Rules::Builtin(crate::strategy::of(group, "")),
+            schema: Schema::builtin(),
+        }
+    }
+
     /// The shape of documents of a served version.
     pub fn shape(&self, served: &Served) -> Shape<'_> {
         self.schema.shape(served.type_id)
@@ -206,7 +244,12 @@ impl Resource {
 
     /// Whether its objects have a protobuf form: those of built-in kinds do.
     pub fn has_protobuf(&self) -> bool {
-        !self.stored_shape().numbered().is_empty()
+        self.served.iter().all(|served| served.custom.is_none())
+    }
+
+    /// The rules of a served version.
+    pub fn rules<'a>(&'a self, served: &'a Served) -> &'a dyn Strategy {
+        served.rules.as_deref().unwrap_or(&*self.strategy)
     }
 
     /// The durability class of writes in a namespace.
@@ -223,6 +266,7 @@ impl Resource {
         let by_name = match self.spread {
             Spread::Name => true,
             Spread::NameIn(only) => namespace == only,
+            Spread::Scope => namespace.is_empty(),
             Spread::Namespace => false,
         };
         if by_name {
@@ -237,54 +281,9 @@ impl Resource {
     pub fn list_slot(&self, cluster: &str, namespace: &str) -> Option<crate::slot::Slot> {
         let one = self.namespaced && !namespace.is_empty();
         match self.spread {
-            Spread::Namespace if one => Some(crate::slot::of_namespace(cluster, namespace)),
+            Spread::Namespace | Spread::Scope if one => Some(crate::slot::of_namespace(cluster, namespace)),
             Spread::NameIn(only) if one && namespace != only => Some(crate::slot::of_namespace(cluster, namespace)),
             _ => None,
         }
-    }
-}
-
-/// The resources of one logical cluster's API, and the paths to them.
-#[derive(Debug)]
-pub struct Registry {
-    resources: Vec<Arc<Resource>>,
-    by_path: HashMap<(SmolStr, SmolStr, SmolStr), (ResourceId, usize)>,
-    by_name: HashMap<SmolStr, ResourceId>,
-}
-
-impl Registry {
-    /// A registry of those rows. Their ids must be their positions. Versions that are not public get no path.
-    pub fn new(resources: Vec<Resource>) -> Self {
-        let mut by_path = HashMap::new();
-        let mut by_name = HashMap::new();
-        for resource in &resources {
-            by_name.insert(resource.id_name.clone(), resource.id);
-            for (at, served) in resource.served.iter().enumerate().filter(|(_, served)| served.is_public()) {
-                let path = (served.group.clone(), served.version.clone(), resource.plural.clone());
-                by_path.insert(path, (resource.id, at));
-            }
-        }
-        Self { resources: resources.into_iter().map(Arc::new).collect(), by_path, by_name }
-    }
-
-    /// The resource served under a path, and which of its versions.
-    pub fn resolve(&self, group: &str, version: &str, plural: &str) -> Option<(&Arc<Resource>, usize)> {
-        let path = (group.into(), version.into(), plural.into());
-        self.by_path.get(&path).map(|(id, served)| (self.get(*id), *served))
-    }
-
-    /// The resource stored as `id_name`.
-    pub fn named(&self, id_name: &str) -> Option<&Arc<Resource>> {
-        self.by_name.get(id_name).map(|id| self.get(*id))
-    }
-
-    /// The row of an id of this registry.
-    pub fn get(&self, id: ResourceId) -> &Arc<Resource> {
-        &self.resources[usize::from(id.0)]
-    }
-
-    /// Every row.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.resources.iter()
     }
 }

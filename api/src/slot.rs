@@ -7,6 +7,29 @@ use xxhash_rust::xxh3::Xxh3;
 /// Number of slots in every cluster: 12 bits.
 pub const SLOTS: u16 = 1 << 12;
 
+/// How many of them are in use, from the first on: all.
+#[cfg(not(feature = "few-slots"))]
+pub const fn in_use() -> u16 {
+    SLOTS
+}
+
+#[cfg(feature = "few-slots")]
+static IN_USE: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(SLOTS);
+
+/// How many of them are in use, from the first on: all, unless this process has called [`use_few`].
+#[cfg(feature = "few-slots")]
+pub fn in_use() -> u16 {
+    IN_USE.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// Lets this process use fewer slots, for good: before anything else is done. A simulation of thousands of clusters has no
+/// time for 4096 slots in each, and in few slots more things meet. A store that was written with one number of slots cannot
+/// be read with another.
+#[cfg(feature = "few-slots")]
+pub fn use_few(slots: u16) {
+    IN_USE.store(slots.clamp(1, SLOTS), std::sync::atomic::Ordering::Relaxed);
+}
+
 /// One of the [`SLOTS`] hash slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u16);
@@ -30,7 +53,7 @@ fn mix(parts: &[&str]) -> Slot {
         // A byte that no name contains, so that ("a", "bc") and ("ab", "c") differ.
         hash.update(&[0]);
     }
-    Slot((hash.digest() >> 52) as u16)
+    Slot((hash.digest() >> 52) as u16 % in_use())
 }
 
 /// Rendezvous hashing: which of `members` owns `key`. Ties break by member, and members may be in any order.
@@ -57,9 +80,16 @@ impl SlotSet {
         Self([0; WORDS])
     }
 
-    /// Every slot.
+    /// Every slot that is in use.
+    #[cfg(not(feature = "few-slots"))]
     pub const fn full() -> Self {
         Self([u64::MAX; WORDS])
+    }
+
+    /// Every slot that is in use.
+    #[cfg(feature = "few-slots")]
+    pub fn full() -> Self {
+        (0..in_use()).map(Slot).collect()
     }
 
     /// One bit for each slot, from the first one on, the lowest bit of a byte first.

@@ -123,6 +123,17 @@ impl Causes {
         self.push("FieldValueForbidden", field, format!("Forbidden: {detail}"));
     }
 
+    /// A value of another type (field.TypeInvalid).
+    pub fn type_invalid(&mut self, field: impl Into<String>, value: &Value, detail: &str) {
+        self.push("FieldValueTypeInvalid", field, format!("Invalid value: {}: {detail}", shown(value)));
+    }
+
+    /// More elements than there may be (field.TooMany).
+    pub fn too_many(&mut self, field: impl Into<String>, count: u64, max: u64) {
+        let items = if max == 1 { "item" } else { "items" };
+        self.push("FieldValueTooMany", field, format!("Too many: {count}: must have at most {max} {items}"));
+    }
+
     /// A text longer than `max` bytes (field.TooLong).
     pub fn too_long(&mut self, field: impl Into<String>, max: usize) {
         let unit = if max == 1 { "byte" } else { "bytes" };

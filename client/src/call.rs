@@ -191,6 +191,7 @@ impl Client {
             PatchType::Json => "application/json-patch+json",
             PatchType::Merge => "application/merge-patch+json",
             PatchType::Strategic => "application/strategic-merge-patch+json",
+            PatchType::Apply => "application/apply-patch+yaml",
         };
         let path = api.object(namespace, name, subresource);
         let body = encode(&path, body)?;

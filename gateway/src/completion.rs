@@ -46,7 +46,7 @@ impl Completion {
             uuid::Builder::from_random_bytes(random).into_uuid().to_string()
         });
         let labels = labels_of(inner, &info);
-        let long = info.verb == "watch" || info.subresource == "log";
+        let long = info.verb == "watch" || info.subresource == "log" || info.path == crate::backup::PATH;
         if long {
             inner.metrics.longrunning.get_or_create(&labels).inc();
         } else {
@@ -123,7 +123,10 @@ fn labels_of(inner: &Inner, info: &RequestInfo) -> RequestLabels {
     let scope = info.scope();
     let logical_cluster = ClusterLabel::of(&info.cluster);
     let mut labels = RequestLabels { logical_cluster, verb, scope, ..RequestLabels::default() };
-    let known = info.is_resource.then(|| inner.registry.resolve(&info.group, &info.version, &info.resource)).flatten();
+    let known = info
+        .is_resource
+        .then(|| inner.registry.resolve_in(&info.cluster, &info.group, &info.version, &info.resource))
+        .flatten();
     if let Some((resource, served)) = known {
         let served = &resource.served[served];
         labels.group = (&served.group).into();

@@ -13,6 +13,7 @@ use smol_str::SmolStr;
 pub(crate) struct Continuation {
     #[serde(rename = "v")]
     form: u8,
+    /// Its id.
     #[serde(rename = "c")]
     cluster: SmolStr,
     #[serde(rename = "r")]
@@ -69,10 +70,15 @@ impl Continuation {
         if read.version == 0 {
             return Err(invalid("incorrect encoded start resourceVersion"));
         }
-        if (&*read.cluster, &*read.resource, &*read.scope) != (cluster, resource, scope) {
+        if (name_of(&read.cluster), &*read.resource, &*read.scope) != (name_of(cluster), resource, scope) {
             return Err(invalid("it belongs to another list"));
         }
         Ok(read)
+    }
+
+    /// Whether it is of a cluster that had the name before: its state is gone.
+    pub(crate) fn is_of_former(&self, cluster: &str) -> bool {
+        self.cluster != cluster
     }
 
     /// The state to go on in; `None` for the latest.
@@ -83,6 +89,11 @@ impl Continuation {
     pub(crate) fn last(&self) -> (SmolStr, SmolStr) {
         (self.namespace.clone(), self.name.clone())
     }
+}
+
+/// The name of the cluster with that id.
+fn name_of(id: &str) -> &str {
+    id.split_once('.').map_or(id, |(name, _)| name)
 }
 
 fn invalid(why: &str) -> Status {

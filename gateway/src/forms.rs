@@ -150,7 +150,12 @@ fn encode(resource: &Resource, served: usize, object: &Object) -> Result<Bytes, 
     if let Some(conversion) = &served.convert {
         (conversion.from_stored)(&mut document);
     }
-    protobuf::object(resource.shape(served), &document).map(Bytes::from).map_err(Status::internal)
+    let form = match resource.has_protobuf() {
+        true => protobuf::object(resource.shape(served), &document),
+        // Custom resources have their metadata in protobuf, and nothing else.
+        false => protobuf::metadata(&document),
+    };
+    form.map(Bytes::from).map_err(Status::internal)
 }
 
 #[cfg(test)]

@@ -10,11 +10,13 @@
 
 mod authn;
 mod authz;
+mod backup;
 mod clusters;
 mod completion;
 mod config;
 mod continuation;
 mod forms;
+mod kinds;
 mod list;
 mod media;
 mod metrics;
@@ -54,9 +56,10 @@ use clusters::{Cluster, Clusters};
 use completion::{Completion, Failure};
 pub use config::{GatewayConfig, KubeletAccess, Limits, RelayLimits, VersionInfo};
 use forms::Forms;
+use kinds::Kinds;
 use media::Output;
 use metrics::{ClusterLabel, Metrics, ResourceLabels};
-use relay::{RelayMetrics, Relays};
+use relay::Relays;
 use request::RequestInfo;
 use unread::Unread;
 
@@ -75,6 +78,7 @@ pub(crate) struct Inner {
     pub(crate) metrics: Metrics,
     pub(crate) relays: Relays,
     pub(crate) forms: Arc<Forms>,
+    pub(crate) kinds: Kinds,
     pub(crate) clusters: Clusters,
     pub(crate) documents: routes::Documents,
     /// What `/metrics` shows; the binary hands it in when everything has registered.
@@ -100,17 +104,18 @@ impl Gateway {
         ambient: Ambient,
         metrics: &mut MetricsRegistry,
     ) -> Arc<Self> {
-        let stopping = CancellationToken::new();
-        let relays = {
-            let counted = RelayMetrics::register(metrics);
-            Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), counted, stopping.clone())
-        };
+        let forms = Forms::new(config.limits.forms, metrics);
+        let (metrics, stopping) = (Metrics::register(metrics), CancellationToken::new());
+        let counted = metrics.relays.clone();
+        let relays = Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), counted, stopping.clone());
         let (id, tokens) = (config.cluster.clone(), config.tokens.clone());
         let clusters = Clusters::new(topology.clone(), registry.clone(), ambient.clone(), id, tokens);
+        let kinds = Kinds::new(topology.clone(), registry.clone(), ambient.clock.clone(), stopping.clone());
         let inner = Arc::new(Inner {
             clusters,
-            metrics: Metrics::register(metrics),
-            forms: Forms::new(config.limits.forms, metrics),
+            forms,
+            kinds,
+            metrics,
             documents: routes::Documents::default(),
             exposed: OnceLock::new(),
             config,
@@ -213,6 +218,11 @@ fn without_trailing_slash(mut request: Request<Body>) -> Request<Body> {
 }
 
 impl Inner {
+    /// Now, as metadata's times are written.
+    fn now_text(&self) -> String {
+        api::time::format_seconds(self.ambient.clock.wall_micros())
+    }
+
     /// The cluster that a request is for, whose name is taken off its path.
     async fn cluster_of(&self, request: &mut Request<Body>) -> Result<Arc<Cluster>, Status> {
         let name = clusters::route::take(request, self.config.cluster_domain.as_deref())?;

@@ -96,7 +96,11 @@ impl ListOptions {
                 return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
             }
             let read = Continuation::decode(token, &scope.cluster, &scope.resource.id_name, &scope.namespace)?;
-            let at = read.version().map_or(At::Latest, At::Exactly);
+            let at = match read.version() {
+                // No state of this cluster is as old.
+                Some(_) if read.is_of_former(&scope.cluster) => At::Exactly(Version(1)),
+                version => version.map_or(At::Latest, At::Exactly),
+            };
             return Ok(Self { at, limit, after: Some(read.last()) });
         }
         let at = match (version, matching) {
@@ -151,6 +155,7 @@ pub(crate) async fn list(topology: &Topology, scope: &Scope, options: &ListOptio
     loop {
         let map = topology.current();
         let read = tokio::select! {
+            biased;
             read = attempt(topology, &map, scope, options) => read,
             () = lost(topology, &map) => Err(ShardError::Unreachable("it has been taken for dead".to_owned())),
         };
@@ -226,9 +231,12 @@ async fn attempt(
         let owner = map.owner(slot).ok_or(ShardError::NotOwner)?;
         let at = match options.at {
             At::Latest => None,
-            At::NotOlderThan(version) if clock(owner).await? >= version => None,
-            // Another shard has released it, perhaps: then this one may be moved there.
-            At::NotOlderThan(version) => Some(released(topology, version).await?),
+            At::NotOlderThan(version) => Some(match clock(owner).await? {
+                // At this moment, and not at the latest that is published: while a write is pending, that is older.
+                now if now >= version => now,
+                // Another shard has released it, perhaps: then this one may be moved there.
+                _ => released(topology, version).await?,
+            }),
             At::Exactly(version) => Some(exactly(topology, version).await?),
         };
         let page = owner.service.list(ListRequest { at, ..request(ListSlots::One(slot)) }).await?;

@@ -250,13 +250,15 @@ pub(crate) fn patch_type(headers: &HeaderMap, resource: &Resource) -> Result<Pat
     match content_type(headers).as_str() {
         "application/json-patch+json" => Ok(PatchType::Json),
         "application/merge-patch+json" => Ok(PatchType::Merge),
+        // How lists of custom kinds would merge nobody has said.
+        "application/strategic-merge-patch+json" if resource.served.iter().any(|served| served.custom.is_some()) => {
+            Err(unsupported("application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"))
+        }
         "application/strategic-merge-patch+json" => Ok(PatchType::Strategic),
-        "application/apply-patch+yaml" | "application/apply-patch+cbor" => Err(Status::new(
-            Reason::UnsupportedMediaType,
-            format!("server-side apply of {} is not supported by this server yet", resource.plural),
-        )),
+        "application/apply-patch+yaml" => Ok(PatchType::Apply),
         _ => Err(unsupported(
-            "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json",
+            "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
+             application/apply-patch+yaml",
         )),
     }
 }

@@ -11,6 +11,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use smol_str::SmolStr;
 
+use crate::relay::RelayMetrics;
+
 /// A word of a row of the registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Word(SmolStr);
@@ -98,6 +100,7 @@ pub(crate) struct Metrics {
     pub(crate) slow_watchers: Family<ResourceLabels, Counter>,
     pub(crate) connections: Gauge,
     pub(crate) handshake_errors: Counter,
+    pub(crate) relays: RelayMetrics,
 }
 
 const BUCKETS: [f64; 23] = [
@@ -118,6 +121,7 @@ impl Metrics {
             slow_watchers: Family::default(),
             connections: Gauge::default(),
             handshake_errors: Counter::default(),
+            relays: RelayMetrics::register(registry),
         };
         let help = "Requests by verb, resource, scope and code";
         registry.register("apiserver_request", help, metrics.requests.clone());

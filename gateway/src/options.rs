@@ -38,7 +38,7 @@ pub(crate) fn write_options(kind: &str, query: &Query, headers: &HeaderMap) -> R
         return Err(Status::invalid(META_GROUP, kind, "", causes));
     }
     let field_manager = if manager.is_empty() { manager_of_agent(headers) } else { manager.to_owned() };
-    Ok(WriteOptions { dry_run, field_manager, field_validation })
+    Ok(WriteOptions { dry_run, field_manager, field_validation, force: false })
 }
 
 fn dry_run<'a>(values: impl Iterator<Item = &'a str>, causes: &mut Causes) -> bool {

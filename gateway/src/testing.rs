@@ -22,8 +22,9 @@ use shards::service::{
     UserInfo,
 };
 use shards::topology::{Member, SlotMap, Topology, owner_of};
-use shards::{Shard, ShardConfig, ShardMetrics, ShardOptions, bootstrap};
+use shards::{Shard, ShardConfig, ShardMetrics, ShardOptions, bootstrap, latest};
 use store::memory::MemoryStore;
+use store::testing::FaultyStore;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -178,8 +179,8 @@ pub(crate) struct Cluster {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) gates: Vec<Arc<Gate>>,
     pub(crate) registry: Arc<Registry>,
-    store: Arc<MemoryStore>,
-    maps: watch::Sender<Arc<SlotMap>>,
+    pub(crate) store: Arc<FaultyStore>,
+    maps: latest::Sender<Arc<SlotMap>>,
     stop: CancellationToken,
 }
 
@@ -196,14 +197,15 @@ impl Cluster {
 
     pub(crate) async fn with(count: usize, config: GatewayConfig) -> Self {
         let (ambient, registry) = (ambient(), Arc::new(registry(&RuntimeConfig::default())));
-        let (store, stop) = (Arc::new(MemoryStore::new()), CancellationToken::new());
+        let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new()), 1));
+        let stop = CancellationToken::new();
         let mut opened = Vec::new();
         for ordinal in 0..count {
             let slots = (0..SLOTS).map(Slot).filter(|slot| usize::from(owner_of(*slot, count)) == ordinal).collect();
             opened.push(open(ordinal as u16, slots, &ambient, &registry, &store).await);
         }
         let gates: Vec<Arc<Gate>> = opened.iter().map(|shard| Arc::new(Gate::new(shard.clone()))).collect();
-        let maps = watch::Sender::new(Arc::new(map_of(&gates, 0)));
+        let maps = latest::Sender::new(Arc::new(map_of(&gates, 0)));
         let topology = Topology::following(maps.subscribe());
         for shard in opened {
             shard.connect(topology.clone());
@@ -220,7 +222,7 @@ impl Cluster {
 
     /// Tells the gateway and the shards who lives and owns what.
     fn publish(&self) {
-        let next = self.maps.borrow().generation + 1;
+        let next = self.maps.get().generation + 1;
         self.maps.send_replace(Arc::new(map_of(&self.gates, next)));
     }
 
@@ -303,7 +305,7 @@ async fn open(
     slots: Vec<Slot>,
     ambient: &Ambient,
     registry: &Arc<Registry>,
-    store: &Arc<MemoryStore>,
+    store: &Arc<FaultyStore>,
 ) -> Arc<Shard> {
     let config = ShardConfig {
         ordinal,

@@ -68,14 +68,18 @@ fn failure(code: u16, body: &[u8]) -> ClientError {
     ClientError::Status { code, reason: text("reason"), message, retry_after: None }
 }
 
-/// Opens a watch and hands each whole line to `line` until it returns false or the stream ends.
+/// Opens a watch, says when it is open, and hands each whole line to `line` until it returns false or the stream ends.
 pub(crate) async fn watch_lines(
     transport: &Arc<dyn Transport>,
     path: &str,
+    opened: impl FnOnce() + Send,
     mut line: impl FnMut(&[u8]) -> bool + Send,
 ) -> Result<(), ClientError> {
     let answer = transport.send(request(Method::GET, path, "", Bytes::new())).await?;
     let status = answer.status();
+    if status.is_success() {
+        opened();
+    }
     let mut body = answer.into_body();
     let mut rest: Vec<u8> = Vec::new();
     while let Some(chunk) = body.next().await {

@@ -9,6 +9,7 @@ mod modes;
 mod pace;
 mod progress;
 mod report;
+mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,8 @@ use api::ambient::Ambient;
 use client::{ClientError, Transport};
 
 pub use modes::Mode;
-pub use report::{Measured, Report};
+pub use report::{Cost, Measured, Report};
+use server::Server;
 
 /// What to load and how hard.
 #[derive(Clone, Debug, clap::Args)]
@@ -40,6 +42,9 @@ pub struct Command {
     /// Leave the objects of the test where they are
     #[arg(long, global = true)]
     pub keep: bool,
+    /// Processes of the server on this machine: the report says what CPU time a request took of them, and their memory
+    #[arg(long, global = true, value_name = "PID", value_delimiter = ',')]
+    pub server_pid: Vec<u32>,
     /// Print the report as JSON only
     #[arg(long, global = true)]
     pub json: bool,
@@ -50,6 +55,7 @@ pub(crate) struct Bench<'a> {
     command: &'a Command,
     transports: Vec<Arc<dyn Transport>>,
     ambient: Ambient,
+    server: Server,
     /// Tells apart the objects of two runs.
     run: String,
 }
@@ -74,6 +80,9 @@ pub enum LoadError {
     /// Something did not happen in time.
     #[error("{0}")]
     TimedOut(String),
+    /// `--server-pid` names nobody.
+    #[error("--server-pid: there is no process {0} on this machine")]
+    NoProcess(u32),
 }
 
 impl LoadError {
@@ -90,6 +99,6 @@ pub async fn run(
     ambient: Ambient,
 ) -> Result<Report, LoadError> {
     let run = format!("{:06x}", ambient.entropy.next_u64() & 0xff_ffff);
-    let bench = Bench { command, transports, ambient, run };
+    let bench = Bench { command, transports, ambient, server: Server::new(&command.server_pid)?, run };
     modes::run(&bench).await
 }

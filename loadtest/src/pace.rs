@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::Bench;
 use crate::progress::Progress;
-use crate::report::Measured;
+use crate::report::{Cost, Measured};
 
 /// Longest latency that is told apart, in microseconds: an hour.
 const LONGEST: u64 = 3_600_000_000;
@@ -90,6 +90,7 @@ where
         next: AtomicU64::new(0),
     });
     let progress = Progress::start(&load, bench);
+    let before = bench.server.taken();
     let mut workers = JoinSet::new();
     for index in 0..bench.command.concurrency as usize {
         workers.spawn(work(index, shared.clone(), call.clone(), progress.counter()));
@@ -104,6 +105,7 @@ where
         }
     }
     measured.elapsed = shared.clock.boot() - start;
+    measured.server = Cost::between(before, bench.server.taken());
     progress.finish();
     measured
 }

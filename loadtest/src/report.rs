@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use crate::pace::histogram;
+use crate::server::Taken;
 
 /// One kind of request or wait.
 #[derive(Clone, Debug)]
@@ -24,12 +25,31 @@ pub struct Measured {
     pub bytes: u64,
     /// Failures by what the server, or the network, said.
     pub failures: BTreeMap<String, u64>,
+    /// What the server took meanwhile, where its processes were named.
+    pub server: Option<Cost>,
+}
+
+/// What the server took of its machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// CPU time of all its processes.
+    pub cpu: Duration,
+    /// Resident bytes of all its processes before and after.
+    pub resident: (u64, u64),
+}
+
+impl Cost {
+    /// Between two looks, if both were possible.
+    pub(crate) fn between(before: Option<Taken>, after: Option<Taken>) -> Option<Self> {
+        let (before, after) = before.zip(after)?;
+        Some(Self { cpu: after.cpu.saturating_sub(before.cpu), resident: (before.resident, after.resident) })
+    }
 }
 
 impl Measured {
     pub(crate) fn new(name: String, rate: u32) -> Self {
         let (latencies, failures) = (histogram(), BTreeMap::new());
-        Self { name, rate, latencies, elapsed: Duration::ZERO, bytes: 0, failures }
+        Self { name, rate, latencies, elapsed: Duration::ZERO, bytes: 0, failures, server: None }
     }
 
     /// Successes a second.
@@ -45,6 +65,12 @@ impl Measured {
         self.latencies.value_at_quantile(quantile) as f64 / 1000.0
     }
 
+    /// Microseconds of the server's CPU for each success.
+    pub fn cpu_micros(&self) -> Option<f64> {
+        let cost = self.server?;
+        Some(cost.cpu.as_secs_f64() * 1e6 / self.latencies.len().max(1) as f64)
+    }
+
     fn to_value(&self) -> Value {
         json!({
             "name": self.name,
@@ -55,6 +81,8 @@ impl Measured {
             "perSecond": self.per_second(),
             "elapsedSeconds": self.elapsed.as_secs_f64(),
             "bytes": self.bytes,
+            "serverCpuMicroseconds": self.cpu_micros(),
+            "serverResidentBytes": self.server.map(|cost| json!({"before": cost.resident.0, "after": cost.resident.1})),
             "latencyMilliseconds": {
                 "p50": self.quantile(0.50), "p90": self.quantile(0.90), "p99": self.quantile(0.99),
                 "p999": self.quantile(0.999), "max": self.latencies.max() as f64 / 1000.0,
@@ -109,6 +137,18 @@ impl fmt::Display for Report {
             )?;
         }
         for row in &self.measured {
+            if let Some((micros, Cost { cpu, resident: (before, after) })) = row.cpu_micros().zip(row.server) {
+                let (cpu, before, after) = (cpu.as_secs_f64(), before as f64 / 1e6, after as f64 / 1e6);
+                let each = (after - before) * 1e3 / row.latencies.len().max(1) as f64;
+                writeln!(f, "{}: {micros:.1} µs of the server's CPU for each ({cpu:.2} s)", row.name)?;
+                writeln!(
+                    f,
+                    "{}: {before:.1} MB resident before, {after:.1} MB after, {each:.2} MB per 1,000",
+                    row.name
+                )?;
+            }
+        }
+        for row in &self.measured {
             for (error, count) in &row.failures {
                 writeln!(f, "{}: {count} failed: {error}", row.name)?;
             }
@@ -130,11 +170,15 @@ mod tests {
         measured.latencies.record(1500).unwrap();
         measured.elapsed = Duration::from_secs(2);
         measured.failures.insert("too many requests".to_owned(), 3);
+        measured.server = Some(Cost { cpu: Duration::from_micros(250), resident: (1_000_000, 3_000_000) });
         let report = Report { measured: vec![measured], notes: vec![] };
         let value = &report.to_value()["measured"][0];
         assert_eq!((value["requests"].as_u64(), value["failed"].as_u64()), (Some(1), Some(3)));
         assert_eq!(value["perSecond"].as_f64(), Some(0.5));
         assert!(report.has_failures());
-        assert!(report.to_string().contains("leases: 3 failed: too many requests"));
+        assert_eq!(value["serverCpuMicroseconds"].as_f64(), Some(250.0));
+        let text = report.to_string();
+        assert!(text.contains("leases: 3 failed: too many requests"));
+        assert!(text.contains("1.0 MB resident before, 3.0 MB after"), "{text}");
     }
 }

@@ -124,7 +124,12 @@ impl Bench {
     fn renewal(&self, at: usize) -> Request {
         let body = json!({"spec": {"renewTime": format!("2026-11-22T12:00:00.{:06}Z", at % 1_000_000)}});
         let (body, patch, options) = (Bytes::from(body.to_string()), PatchType::Merge, WriteOptions::default());
-        self.request(LEASES, NAMESPACE, &format!("node-{}", at % NODES), Verb::Patch { body, patch, options })
+        self.request(
+            LEASES,
+            NAMESPACE,
+            &format!("node-{}", at % NODES),
+            Verb::Patch { body, patch, options, uid: String::new() },
+        )
     }
 
     fn pod(&self) -> Request {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::ambient::Ambient;
-use api::resource::{Registry, Resource};
 use api::status::Reason;
+use api::{Registry, Resource};
 use api::{Status, Value};
 use bytes::Bytes;
 use futures_util::future::{try_join, try_join_all};
@@ -20,6 +20,8 @@ use crate::topology::Topology;
 
 /// Times that an object is tried again while its shard is not ready.
 const TRIES: u32 = 20;
+/// … while it is refused.
+const FEW_TRIES: u32 = 5;
 
 /// What a cluster is made with.
 #[derive(Clone)]
@@ -136,6 +138,11 @@ async fn ensure(
                 tries += 1;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
+            // Two gateways that start together: the address of the Service is taken, because the other one is about to make it.
+            Err(status) if status.reason() == Reason::Invalid && tries < FEW_TRIES => {
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
             Err(status) => return Err(status),
         }
     }
@@ -163,7 +170,7 @@ fn requests(options: &Bootstrap, resource: &Resource, namespace: &str, name: &st
     let verb = Verb::Create {
         body: Bytes::from(body.to_string()),
         format: Format::Json,
-        options: WriteOptions::default(),
+        options: WriteOptions { field_manager: "kube-apiserver".to_owned(), ..WriteOptions::default() },
         uid,
     };
     let create = Request { id: entropy.next_u128(), verb, ..get.clone() };

@@ -22,7 +22,6 @@ use crate::layout::Layout;
 use crate::log::{Entry, OVERHEAD};
 use crate::sequencer::Written;
 use crate::shard::Shard;
-use crate::table::Table;
 
 /// How often it looks for logs that are due.
 const EVERY: Duration = Duration::from_secs(1);
@@ -194,7 +193,7 @@ impl<'a> Trim<'a> {
     /// Adds a page of a log; answers whether there is more of it.
     async fn add(&mut self, (slot, cluster_at, class): LogId, to: Version) -> Result<bool, StoreError> {
         let store = &self.shard.committer.store;
-        let cluster = self.shard.layout.cluster(usize::from(cluster_at));
+        let cluster = &self.shard.layout.cluster(usize::from(cluster_at));
         let key = keys::floors(slot, cluster);
         let floors = match self.floors.get(&(slot, cluster_at)) {
             Some(floors) => *floors,
@@ -257,11 +256,11 @@ impl<'a> Trim<'a> {
             let owners = slots.iter().map(|slot| Fence { key: keys::slot_owner(*slot), expected: Some(epoch.clone()) });
             fences.extend(owners);
             for ((slot, cluster_at), floors) in floors {
-                let key = keys::floors(slot, shard.layout.cluster(usize::from(cluster_at)));
+                let key = keys::floors(slot, &shard.layout.cluster(usize::from(cluster_at)));
                 writes.push(Write::Put(key, keys::encode_floors(floors)));
             }
             let id = BatchId(committer.ambient.entropy.next_u128());
-            settle(&committer.store, Batch { id, fences, writes }).await?;
+            settle(&committer.store, Batch { id, fences, writes, adds: false }).await?;
         }
         for (id, to, bytes, is_empty) in done {
             shard.committer.logs.trimmed(id, to, bytes, is_empty);
@@ -285,10 +284,11 @@ pub(crate) async fn drop_cluster(shard: &Shard, cluster: &str) -> Result<(), Sto
             |slot: &Slot| Write::DeleteRange(keys::cluster_start(*slot, cluster), keys::cluster_end(*slot, cluster));
         let writes = some.iter().map(range).collect();
         let id = BatchId(committer.ambient.entropy.next_u128());
-        settle(&committer.store, Batch { id, fences, writes }).await?;
+        settle(&committer.store, Batch { id, fences, writes, adds: false }).await?;
     }
+    shard.registry.forget(cluster);
     committer.logs.forget(at as u16);
-    shard.layout.tables_of(at).iter().for_each(Table::clear);
+    shard.layout.tables_of(at).iter().for_each(|(_, table)| table.clear());
     Ok(())
 }
 

@@ -77,7 +77,7 @@ pub(crate) async fn take(
             writes.push(Write::Put(keys::format(), Bytes::from(keys::FORMAT.to_string())));
             writes.push(Write::Put(keys::first(), keys::encode_version(now)));
         }
-        match settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes }).await {
+        match settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes, adds: false }).await {
             Ok(()) => return Ok(Taken { epoch, floor, first: first.unwrap_or(now) }),
             Err(StoreError::Fenced { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -102,7 +102,9 @@ pub(crate) async fn taken(
                     Write::Put(keys::format(), Bytes::from(keys::FORMAT.to_string())),
                     Write::Put(keys::first(), keys::encode_version(now)),
                 ];
-                match settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes }).await {
+                match settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes, adds: false })
+                    .await
+                {
                     Ok(()) => now,
                     Err(StoreError::Fenced { .. }) => continue,
                     Err(error) => return Err(error.into()),
@@ -125,7 +127,7 @@ pub(crate) async fn store_ceiling(
 ) -> Result<(), StoreError> {
     let fences = vec![Fence { key: keys::ordinal_owner(epoch.ordinal), expected: Some(epoch.encode()) }];
     let writes = vec![Write::Put(keys::ceiling(epoch.ordinal), keys::encode_version(ceiling))];
-    settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes }).await
+    settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes, adds: false }).await
 }
 
 /// Makes sure that the slots are `epoch`'s: they were handed to it, or it takes them now, because they are nobody's or a
@@ -167,7 +169,7 @@ pub(crate) async fn secure(
             writes.push(Write::Put(keys::slot_owner(slot), epoch.encode()));
             writes.push(Write::Put(keys::floor(slot), keys::encode_version(floor)));
         }
-        match settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes }).await {
+        match settle(store, Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes, adds: false }).await {
             Ok(()) => return Ok(floor),
             Err(StoreError::Fenced { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -229,7 +231,7 @@ pub(crate) async fn hand_over(
         writes.push(Write::Put(keys::slot_owner(slot), heir.encode()));
         writes.push(Write::Put(keys::floor(slot), keys::encode_version(floor)));
     }
-    let batch = Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes };
+    let batch = Batch { id: BatchId(ambient.entropy.next_u128()), fences, writes, adds: false };
     let mut outcome = settle(store, batch.clone()).await;
     while let Err(StoreError::Unknown(_)) = outcome {
         outcome = settle(store, batch.clone()).await;
@@ -273,6 +275,9 @@ pub(crate) async fn settle(store: &SharedStore, batch: Batch) -> Result<(), Stor
 /// Refuses a store of another format; answers when it was made, if it was.
 pub(crate) async fn check_format(store: &SharedStore) -> Result<Option<Version>, OpenError> {
     let Some(found) = store.get(keys::format()).await? else { return Ok(None) };
+    if keys::is_restoring(&found) {
+        return Err(OpenError::Restoring);
+    }
     let text = String::from_utf8_lossy(&found).into_owned();
     match text.parse::<u32>() {
         Ok(keys::FORMAT) => {

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::checkpoint::Logs;
+use crate::claim;
 use crate::keys::{self, Epoch};
 use crate::layout::Layout;
 use crate::log::Entry;
@@ -55,6 +56,8 @@ pub(crate) struct Committer {
 enum Outcome {
     Committed,
     Failed(String),
+    /// There was no room for it.
+    Full(String),
     Lost(Health, Loss),
 }
 
@@ -63,6 +66,8 @@ impl Committer {
     pub(crate) async fn run(&self, sequencer: &Sequencer, shutdown: CancellationToken) {
         loop {
             let last = self.wait(sequencer, &shutdown).await;
+            // Writers that are about to be done ride along: what a batch costs is about the same for one and for many.
+            tokio::task::yield_now().await;
             while let Some(batch) = sequencer.take() {
                 if !self.commit(sequencer, batch).await {
                     return;
@@ -111,7 +116,25 @@ impl Committer {
         match outcome {
             Outcome::Committed => {
                 self.logs.note(&self.layout, &pending.writes);
+                if pending.adds() && sequencer.has_room_again() {
+                    tracing::info!(ordinal, "the store has room again");
+                }
                 sequencer.committed(&pending);
+                true
+            }
+            Outcome::Full(reason) => {
+                // Reads go on, and what they wait for is no client's write.
+                let stored = match pending.ceiling {
+                    Some(ceiling) => {
+                        claim::store_ceiling(&self.store, &self.ambient, self.epoch, ceiling).await.is_ok()
+                    }
+                    None => false,
+                };
+                let reason: Arc<str> = format!("the store is full: {reason}").into();
+                if sequencer.has_no_room(pending.ceiling.filter(|_| stored), &reason) {
+                    tracing::warn!(ordinal, %reason, "writes are refused until there is room again");
+                }
+                sequencer.failed(&pending, Loss::Failed(reason));
                 true
             }
             Outcome::Failed(reason) => {
@@ -140,7 +163,7 @@ impl Committer {
         if let Some(ceiling) = pending.ceiling {
             writes.push(Write::Put(keys::ceiling(self.epoch.ordinal), keys::encode_version(ceiling)));
         }
-        Batch { id: BatchId(self.ambient.entropy.next_u128()), fences, writes }
+        Batch { id: BatchId(self.ambient.entropy.next_u128()), fences, writes, adds: pending.adds() }
     }
 
     fn entry(&self, write: &Written) -> Write {
@@ -165,6 +188,7 @@ impl Committer {
                 Ok(()) => return Outcome::Committed,
                 Err(StoreError::Unavailable(_)) if pause.next().await => {}
                 Err(StoreError::Unavailable(reason) | StoreError::TooLarge(reason)) => return Outcome::Failed(reason),
+                Err(StoreError::Full(reason)) => return Outcome::Full(reason),
                 Err(StoreError::Fenced { .. }) => return Outcome::Lost(Health::Fenced, Loss::NotOwner),
                 Err(StoreError::Broken(reason)) => return broken(reason),
                 Err(StoreError::Unknown(reason)) => break reason,
@@ -177,7 +201,7 @@ impl Committer {
                 Ok(()) => return Outcome::Committed,
                 Err(StoreError::Fenced { .. }) => return Outcome::Lost(Health::Fenced, Loss::NotOwner),
                 Err(StoreError::Broken(reason) | StoreError::TooLarge(reason)) => return broken(reason),
-                Err(StoreError::Unavailable(_) | StoreError::Unknown(_)) => {}
+                Err(StoreError::Unavailable(_) | StoreError::Full(_) | StoreError::Unknown(_)) => {}
             }
         }
         broken(reason)

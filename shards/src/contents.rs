@@ -11,7 +11,9 @@ use api::slot::{SLOTS, Slot, SlotSet};
 use api::{Object, Version};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use store::{SharedStore, StoreError};
+use store::{Page, SharedStore, StoreError};
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::keys::{self, Class, Place};
 use crate::layout::Layout;
@@ -92,9 +94,20 @@ impl RawEntry {
     }
 }
 
+/// A row that is not decoded yet.
+struct RawRow {
+    slot: Slot,
+    table: TableId,
+    key: Key,
+    tail: Bytes,
+}
+
+/// A row, decoded.
+type Row = (Slot, TableId, Key, Arc<Object>);
+
 #[derive(Default)]
 struct Raw {
-    rows: Vec<(TableId, Key, Bytes)>,
+    rows: Vec<(TableId, Key, Arc<Object>)>,
     entries: Vec<RawEntry>,
     floors: BTreeMap<u16, [Version; 2]>,
 }
@@ -112,44 +125,46 @@ pub(crate) async fn load(
         let (layout, store, chunk) = (layout.clone(), store.clone(), chunk.iter().copied().collect::<SlotSet>());
         // Tasks of their own, so that what is decoded uses all processors.
         let task = tokio::spawn(async move { load_chunk(&layout, &store, &chunk, now).await });
-        async move { task.await.map_err(|error| OpenError::Damaged(format!("a reader failed: {error}")))? }
+        async move { task.await.map_err(ended)? }
     });
     Ok(try_join_all(chunks).await?.into_iter().flatten().collect())
 }
 
 async fn load_chunk(
-    layout: &Layout,
+    layout: &Arc<Layout>,
     store: &SharedStore,
     slots: &SlotSet,
     now: Version,
 ) -> Result<Vec<(Slot, Loaded)>, OpenError> {
     let mut raws: BTreeMap<Slot, Raw> = slots.iter().map(|slot| (slot, Raw::default())).collect();
-    let next_wanted = |from: u16| (from..SLOTS).find(|slot| slots.contains(Slot(*slot)));
-    let last_wanted = slots.iter().last();
-    let Some((first, last_wanted)) = next_wanted(0).zip(last_wanted) else { return Ok(Vec::new()) };
-    let end = keys::slot_start(last_wanted.0 + 1);
-    let mut from = Bound::Included(keys::slot_start(first));
-    loop {
-        let page = patiently(|| store.scan(from.clone(), end.clone(), SCAN)).await?;
-        let mut last = None;
-        for (key, value) in page.pairs {
-            let slot = sort(layout, &mut raws, &key, value)?;
-            last = Some((key, slot));
+    let Some((first, last)) = slots.iter().next().zip(slots.iter().last()) else { return Ok(Vec::new()) };
+    let end = keys::slot_start(last.0 + 1);
+    let mut decoding = Vec::new();
+    let mut reading = Some(read(store, Bound::Included(keys::slot_start(first.0)), end.clone()));
+    while let Some(page) = reading.take() {
+        let page = page.await.map_err(ended)??;
+        // What comes behind it is read while this one is sorted, and decoded by whoever has time.
+        if page.more {
+            reading = behind(slots, &page)?.map(|from| read(store, from, end.clone()));
         }
-        from = match last {
-            Some((key, slot)) if page.more => match next_wanted(slot.0) {
-                Some(next) if next > slot.0 => Bound::Included(keys::slot_start(next)),
-                Some(_) => Bound::Excluded(key),
-                None => break,
-            },
-            _ => break,
-        };
+        let mut rows = Vec::new();
+        for (key, value) in page.pairs {
+            rows.extend(sort(layout, &mut raws, &key, value)?);
+        }
+        if !rows.is_empty() {
+            decoding.push(AbortOnDropHandle::new(tokio::spawn(decode_rows(layout.clone(), rows))));
+        }
+    }
+    for rows in decoding {
+        for (slot, table, key, object) in rows.await.map_err(ended)?? {
+            raws.get_mut(&slot).expect("sorted out before").rows.push((table, key, object));
+        }
     }
     let cutoffs = cutoffs(layout, &raws, now);
     let mut loaded = Vec::with_capacity(raws.len());
     let mut turn = 0;
     for (slot, raw) in raws {
-        turn += raw.rows.len() + raw.entries.len();
+        turn += raw.rows.len() / 8 + raw.entries.len();
         loaded.push((slot, build(layout, slot, raw, &cutoffs, now)?));
         if turn > TURN {
             turn = 0;
@@ -157,6 +172,38 @@ async fn load_chunk(
         }
     }
     Ok(loaded)
+}
+
+fn ended(error: JoinError) -> OpenError {
+    OpenError::Damaged(format!("a reader failed: {error}"))
+}
+
+/// Starts to read a page.
+fn read(store: &SharedStore, from: Bound<Bytes>, end: Bytes) -> AbortOnDropHandle<Result<Page, StoreError>> {
+    let store = store.clone();
+    AbortOnDropHandle::new(tokio::spawn(async move { patiently(|| store.scan(from.clone(), end.clone(), SCAN)).await }))
+}
+
+/// Where to go on behind a page; `None`: nothing that is wanted comes there.
+fn behind(slots: &SlotSet, page: &Page) -> Result<Option<Bound<Bytes>>, OpenError> {
+    let Some((key, _)) = page.pairs.last() else { return Ok(None) };
+    let (slot, ..) = keys::parse(key).ok_or_else(|| damaged(key))?;
+    if slots.contains(slot) {
+        return Ok(Some(Bound::Excluded(key.clone())));
+    }
+    let next = (slot.0..SLOTS).find(|slot| slots.contains(Slot(*slot)));
+    Ok(next.map(|next| Bound::Included(keys::slot_start(next))))
+}
+
+async fn decode_rows(layout: Arc<Layout>, rows: Vec<RawRow>) -> Result<Vec<Row>, OpenError> {
+    let mut decoded = Vec::with_capacity(rows.len());
+    for (at, RawRow { slot, table, key, tail }) in rows.into_iter().enumerate() {
+        decoded.push((slot, table, key, decode(&layout, table, &tail, slot)?));
+        if at % TURN == TURN - 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(decoded)
 }
 
 /// Reads again while the store cannot be reached.
@@ -175,10 +222,15 @@ async fn patiently<'a, T>(
     }
 }
 
-/// Puts a pair where it belongs; answers its slot.
-fn sort(layout: &Layout, raws: &mut BTreeMap<Slot, Raw>, key: &Bytes, value: Bytes) -> Result<Slot, OpenError> {
+/// Puts a pair where it belongs; answers it where it is a row.
+fn sort(
+    layout: &Layout,
+    raws: &mut BTreeMap<Slot, Raw>,
+    key: &Bytes,
+    value: Bytes,
+) -> Result<Option<RawRow>, OpenError> {
     let (slot, cluster, place) = keys::parse(key).ok_or_else(|| damaged(key))?;
-    let Some(raw) = raws.get_mut(&slot) else { return Ok(slot) };
+    let Some(raw) = raws.get_mut(&slot) else { return Ok(None) };
     let cluster_at = layout.ensure(cluster).map_err(|status| OpenError::Config(status.to_string()))?;
     match place {
         Place::Floors => {
@@ -186,12 +238,11 @@ fn sort(layout: &Layout, raws: &mut BTreeMap<Slot, Raw>, key: &Bytes, value: Byt
         }
         Place::Entry(class, version) => raw.entries.push(entry(layout, cluster_at, class, version, key, value)?),
         Place::Row { id_name, namespace, name } => {
-            if let Some(table) = layout.named(cluster_at, id_name) {
-                raw.rows.push((table, (namespace.into(), name.into()), value));
-            }
+            let row = |table| RawRow { slot, table, key: (namespace.into(), name.into()), tail: value };
+            return Ok(layout.named(cluster_at, id_name).map(row));
         }
     }
-    Ok(slot)
+    Ok(None)
 }
 
 fn entry(
@@ -255,9 +306,11 @@ fn build(
             loaded.logs.insert((at as u16, class), log);
         }
     }
+    for (table, key, object) in raw.rows {
+        loaded.parts.entry(table).or_default().objects.insert(key, object);
+    }
     // What no event is made of is folded before anything is decoded.
-    let mut tails: BTreeMap<(TableId, Key), Bytes> = BTreeMap::new();
-    tails.extend(raw.rows.into_iter().map(|(table, key, tail)| ((table, key), tail)));
+    let mut folded: BTreeMap<(TableId, Key), Option<Bytes>> = BTreeMap::new();
     let mut rest = Vec::new();
     for entry in raw.entries {
         let cutoff = entry.table.and_then(|table| cutoffs.get(&table)).copied().unwrap_or_default();
@@ -265,18 +318,18 @@ fn build(
             Some(table) if entry.version <= cutoff => {
                 loaded.note(&entry, now);
                 loaded.parts.entry(table).or_default().floor = cutoff;
-                let at = (table, entry.key.clone());
-                match entry.operation {
-                    Operation::Put => tails.insert(at, entry.tail()),
-                    _ => tails.remove(&at),
-                };
+                let tail = (entry.operation == Operation::Put).then(|| entry.tail());
+                folded.insert((table, entry.key), tail);
             }
             _ => rest.push(entry),
         }
     }
-    for ((table, key), tail) in tails {
-        let object = decode(layout, table, tail, slot)?;
-        loaded.parts.entry(table).or_default().objects.insert(key, object);
+    for ((table, key), tail) in folded {
+        let objects = &mut loaded.parts.entry(table).or_default().objects;
+        match tail {
+            Some(tail) => objects.insert(key, decode(layout, table, &tail, slot)?),
+            None => objects.remove(&key),
+        };
     }
     for entry in rest {
         loaded.apply(layout, slot, entry, now)?;
@@ -284,7 +337,7 @@ fn build(
     Ok(loaded)
 }
 
-fn decode(layout: &Layout, table: TableId, tail: Bytes, slot: Slot) -> Result<Arc<Object>, OpenError> {
+fn decode(layout: &Layout, table: TableId, tail: &[u8], slot: Slot) -> Result<Arc<Object>, OpenError> {
     let resource = &layout.table(table).resource;
     let damaged = |error| OpenError::Damaged(format!("slot {}, {}: {error}", slot.0, resource.id_name));
     Object::load(resource, tail).map(Arc::new).map_err(damaged)
@@ -317,7 +370,7 @@ impl Loaded {
             return Ok(());
         }
         let (object, deleted) = match (entry.operation, &old) {
-            (Operation::Put, _) => (decode(layout, table, entry.tail(), slot)?, false),
+            (Operation::Put, _) => (decode(layout, table, &entry.tail(), slot)?, false),
             (_, Some(old)) => (Arc::new(old.at_version(version)), true),
             (_, None) => {
                 log.floor = log.floor.max(version);
@@ -345,7 +398,7 @@ pub(crate) async fn catch_up(
 ) -> Result<bool, OpenError> {
     discover(layout, store, slot).await?;
     for at in 0..layout.clusters() {
-        let cluster = layout.cluster(at);
+        let cluster = &layout.cluster(at);
         let key = keys::floors(slot, cluster);
         let floors = match patiently(|| store.get(key.clone())).await? {
             Some(value) => keys::decode_floors(&value).ok_or_else(|| damaged(&key))?,
@@ -399,11 +452,9 @@ pub(crate) fn shelve(layout: &Layout, loaded: impl IntoIterator<Item = Loaded>) 
     let mut shelves: Vec<Shelf> = layout.tables().map(|_| Shelf::default()).collect();
     for loaded in loaded {
         for ((cluster_at, class), log) in &loaded.logs {
-            let tables = layout.tables_of(usize::from(*cluster_at));
-            for (table, shelf) in tables.iter().zip(&mut shelves[layout.begin(*cluster_at)..]) {
-                if table.class == *class {
-                    shelf.floor = shelf.floor.max(log.floor);
-                }
+            for (id, _) in layout.tables_of(usize::from(*cluster_at)).iter().filter(|(_, t)| t.class == *class) {
+                let shelf = &mut shelves[id.0 as usize];
+                shelf.floor = shelf.floor.max(log.floor);
             }
         }
         for (table, part) in loaded.parts {

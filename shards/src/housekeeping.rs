@@ -42,7 +42,7 @@ pub(crate) async fn run(shard: &Shard, metrics: &Metrics) {
         }
         if let Some(events) = shard.registry.named("events") {
             for at in 0..shard.layout.clusters() {
-                expire_events(shard, shard.layout.cluster(at), events.id, now).await;
+                expire_events(shard, &shard.layout.cluster(at), events.id, now).await;
             }
         }
     }
@@ -52,9 +52,9 @@ pub(crate) async fn run(shard: &Shard, metrics: &Metrics) {
 /// cluster's id, which is never used again: what has no record by then never will.
 async fn drop_deleted(shard: &Shard, dropped: &mut BTreeSet<SmolStr>) {
     for at in 0..shard.layout.clusters() {
-        let id = shard.layout.cluster(at).clone();
+        let id = shard.layout.cluster(at);
         let Some((name, _)) = id.split_once('.') else { continue };
-        let is_empty = shard.layout.tables_of(at).iter().all(|table| table.len() == 0);
+        let is_empty = shard.layout.tables_of(at).iter().all(|(_, table)| table.len() == 0);
         if (is_empty && dropped.contains(&id)) || !is_deleted(shard, name, &id).await {
             continue;
         }
@@ -126,7 +126,8 @@ async fn remove(
         user: Default::default(),
         verb: Verb::Delete { options: options.clone() },
     };
-    let call = Call::new(shard, &request)?;
+    let row = shard.row(&request)?;
+    let call = Call::new(shard, &request, &row)?;
     verbs::write(call, false, |view| verbs::delete::decide(call, view, &options)).await?;
     Ok(())
 }

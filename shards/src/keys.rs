@@ -2,7 +2,7 @@
 //!
 //! | what | key | value |
 //! |---|---|---|
-//! | format version | `00 "format"` | decimal text |
+//! | format version | `00 "format"` | decimal text, or that a backup is being restored |
 //! | when the store was made | `00 "first"` | version, 8 bytes |
 //! | generation of the directory | `00 'g'` | wall time and a random number, 16 bytes |
 //! | owner of an ordinal | `00 'i' ordinal` | epoch |
@@ -41,6 +41,18 @@ impl Class {
 /// The format version's key.
 pub(crate) fn format() -> Bytes {
     Bytes::from_static(b"\0format")
+}
+
+/// What stands in place of the format while a backup is restored: no program takes it for a number.
+pub(crate) fn restoring(restore: u128) -> Bytes {
+    Bytes::from(format!("{RESTORING}{restore:032x}"))
+}
+
+const RESTORING: &str = "restoring ";
+
+/// Whether a restore is under way, or was interrupted.
+pub(crate) fn is_restoring(format: &[u8]) -> bool {
+    format.starts_with(RESTORING.as_bytes())
 }
 
 /// Below every version of this store: the floor of logs that were never trimmed.

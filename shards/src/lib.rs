@@ -7,8 +7,11 @@
 //! Invariants: an acknowledged write is durable (relaxed kinds: soon); nobody reads what was never committed; versions
 //! strictly increase; every commit is fenced by the epochs of the slots that it writes to.
 
+pub mod backup;
 pub mod bootstrap;
 pub mod commit;
+pub mod definitions;
+pub mod latest;
 pub mod membership;
 pub mod merge;
 pub mod metrics;

@@ -165,6 +165,7 @@ impl Shard {
         let mut turn = self.layout.turn();
         let (left, floor) = self.sequencer.let_go(slots);
         *turn = left.clone();
+        self.metrics().owned(left.len());
         let release = |(id, table): (u32, &Table)| table.release(left.clone(), self.sequencer.released(TableId(id)));
         let shelves = (0..).zip(self.layout.tables()).map(release).collect();
         // Until its table has said that the slots are gone, a stream still claims them, and what it promised meanwhile must
@@ -236,5 +237,6 @@ impl Shard {
             table.adopt(shelf, all.clone(), self.sequencer.released(TableId(id)), now);
         }
         self.sequencer.take_in(slots);
+        self.metrics().owned(all.len());
     }
 }

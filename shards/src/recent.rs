@@ -11,8 +11,8 @@ use api::ambient::Clock;
 use api::{Object, Status, Value, Version};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
+use crate::latest;
 use crate::log::Operation;
 use crate::sequencer::TableId;
 use crate::service::{Answer, Outcome, ShardError};
@@ -60,7 +60,7 @@ pub(crate) struct Logged {
 
 enum Entry {
     /// With a channel once somebody waits, which is rare.
-    Running(Option<watch::Sender<Option<Remembered>>>),
+    Running(Option<latest::Sender<Option<Remembered>>>),
     Done(Remembered),
 }
 
@@ -69,7 +69,7 @@ pub(crate) enum Seen<'a> {
     /// It is new: run it, then say what became of it. Dropped unsaid, the id is forgotten.
     New(Running<'a>),
     /// It runs already: wait for the answer; `None` when that was given up.
-    Runs(watch::Receiver<Option<Remembered>>),
+    Runs(latest::Receiver<Option<Remembered>>),
     /// It was answered.
     Was(Remembered),
 }
@@ -117,7 +117,7 @@ impl Recent {
         }
         match inner.entries.get_mut(&id) {
             Some(Entry::Running(waited)) => {
-                Seen::Runs(waited.get_or_insert_with(|| watch::Sender::new(None)).subscribe())
+                Seen::Runs(waited.get_or_insert_with(|| latest::Sender::new(None)).subscribe())
             }
             Some(Entry::Done(remembered)) => Seen::Was(remembered.clone()),
             None => {

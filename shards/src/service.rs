@@ -14,7 +14,7 @@ use smol_str::SmolStr;
 use tokio::sync::mpsc;
 
 /// Who asks: authentication.k8s.io UserInfo.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UserInfo {
     /// Name, `system:anonymous` for nobody.
     pub name: String,
@@ -52,6 +52,8 @@ pub struct WriteOptions {
     pub field_manager: String,
     /// What to do about unknown and duplicate fields.
     pub field_validation: FieldValidation,
+    /// Whether an apply takes fields from their managers.
+    pub force: bool,
 }
 
 /// metav1.DeletionPropagation, resolved from the legacy orphanDependents too.
@@ -118,11 +120,21 @@ pub enum Verb {
         patch: PatchType,
         /// Options.
         options: WriteOptions,
+        /// metadata.uid for what an apply creates.
+        uid: String,
     },
     /// Remove, or start to.
     Delete {
         /// Options.
         options: DeleteOptions,
+    },
+    /// Put an object of a backup in its place, as it is and without admission; for gateways, in a cluster that nobody is let
+    /// into yet. Once more is no harm; another object that is there is a 409.
+    Restore {
+        /// [`Object::tail`] of the object, whatever its version; empty: only the shard's clock is raised.
+        tail: Bytes,
+        /// The clock is raised above this first.
+        above: Version,
     },
 }
 
@@ -311,7 +323,13 @@ impl ShardError {
         match self {
             Self::Status(status) => status,
             unexecuted if unexecuted.is_unexecuted() => Status::unavailable(unexecuted.to_string()).retry_after(1),
-            lost => Status::new(Reason::Timeout, format!("the outcome of the request is unknown: {lost}")),
+            // As the reference words what may have happened.
+            lost => Status::new(
+                Reason::Timeout,
+                format!(
+                    "Timeout: request did not complete within the allotted timeout, its outcome is unknown: {lost}"
+                ),
+            ),
         }
     }
 }
@@ -326,6 +344,9 @@ pub trait ShardService: Send + Sync + 'static {
 
     /// Reads the shard's clock: above every version that it has released.
     fn clock(&self) -> BoxFuture<'_, Result<Version, ShardError>>;
+
+    /// It was taken for dead: whoever waits for it waits in vain, and asks its successor.
+    fn abandon(&self) {}
 
     /// Raises the clock to `at`, waits until what the resource wrote up to there is durable, and reads at `at`.
     /// `at` too far in the future: [`Status::version_too_large`] after 3 s; out of the window: [`Status::expired`].

@@ -5,9 +5,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use api::ambient::Ambient;
-use api::resource::{Registry, ResourceId};
 use api::slot::{SLOTS, Slot, SlotSet};
-use api::{Status, Version};
+use api::{Registry, ResourceId, Status, Version};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use ipnet::Ipv4Net;
@@ -37,6 +36,7 @@ use crate::service::{
 };
 use crate::table::Table;
 use crate::topology::Topology;
+use crate::verbs::Row;
 use crate::{verbs, watch as watching};
 
 /// What can be set about a shard.
@@ -126,6 +126,9 @@ pub enum OpenError {
         /// What this program writes.
         known: u32,
     },
+    /// A backup is being restored into it.
+    #[error("a backup is being restored into this store, or was and did not come to its end: restore it again")]
+    Restoring,
     /// Others keep claiming the same slots.
     #[error("other shards keep claiming the same slots or the same ordinal")]
     Contended,
@@ -187,7 +190,7 @@ impl Shard {
         clock.stored(ceiling);
         let layout = Arc::new(Layout::new(registry.clone(), &options, first, &clusters));
         let lease = Arc::new(Lease::endless(ambient.clock.clone()));
-        let followed = Followed::new(ambient.clock.clone());
+        let followed = Followed::default();
         let recent = Recent::new(ambient.clock.clone());
         let now = clock.now();
         let loaded = contents::load(&layout, &store, slots, now).await?;
@@ -224,6 +227,10 @@ impl Shard {
         self.lease.clone()
     }
 
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.committer.metrics
+    }
+
     /// What its batches are fenced by.
     pub fn epoch(&self) -> Epoch {
         self.committer.epoch
@@ -241,7 +248,15 @@ impl Shard {
         let mut tasks = JoinSet::new();
         // Tasks of their own: commits wait for none of them.
         let (this, stop) = (self.handle(), background.clone());
-        tasks.spawn(async move { stop.run_until_cancelled(crate::follow::run(&this)).await });
+        tasks.spawn(async move {
+            crate::follow::run(&this, stop).await;
+            None
+        });
+        let (this, stop) = (self.handle(), background.clone());
+        tasks.spawn(async move {
+            crate::definitions::run(&this, stop).await;
+            None
+        });
         let (this, stop) = (self.handle(), background.clone());
         tasks.spawn(async move { stop.run_until_cancelled(crate::admission::service::repair(&this)).await });
         let (this, stop) = (self.handle(), background.clone());
@@ -273,7 +288,15 @@ impl Shard {
     /// The table of a resource of a cluster. Gateways answer for it that there is such a cluster.
     pub(crate) fn table_id(&self, cluster: &str, resource: ResourceId) -> Result<TableId, Status> {
         let at = self.layout.ensure(cluster)?;
-        Ok(self.layout.table_id(at, self.registry.get(resource)))
+        self.layout.table_id(at, resource)
+    }
+
+    /// What a request is about, as this shard knows it now.
+    pub(crate) fn row(&self, request: &Request) -> Result<Row, Status> {
+        let table = self.table_id(&request.cluster, request.resource)?;
+        let resource = self.registry.row(&request.cluster, request.resource);
+        let undefined = || Status::unavailable("this shard has not heard yet how that kind is defined");
+        Ok(Row { table, resource: resource.ok_or_else(undefined)? })
     }
 
     pub(crate) fn table(&self, id: TableId) -> &Table {

@@ -7,16 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::Status;
-use api::slot::{SLOTS, Slot, SlotSet};
+use api::slot::{self, SLOTS, Slot, SlotSet};
 use api::status::Reason;
-use tokio::sync::watch;
 
+use crate::latest;
 use crate::service::{Answer, Request, ShardError, ShardService, Verb};
 
 /// How long a request waits for its slot to have an owner that can be reached.
 pub const OWNER_WAIT: Duration = Duration::from_secs(2);
-/// How long a write can be settled by its id (DESIGN D6).
-const SETTLED: Duration = Duration::from_secs(60);
+/// How long a write whose connection broke is asked for by its id, counted from then: twice what it takes until the slots of a
+/// dead shard are served again. After that its client is told that nobody knows. (By the id it could be settled for longer, see
+/// DESIGN D6, but a client that waits for so long has given up.)
+pub const SETTLED: Duration = Duration::from_secs(6);
 /// First and longest pause before the same owner is asked again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
@@ -70,19 +72,19 @@ impl SlotMap {
 
     /// Whether every slot has an owner.
     pub fn is_complete(&self) -> bool {
-        !self.owners.contains(&NOBODY)
+        !self.owners[..usize::from(slot::in_use())].contains(&NOBODY)
     }
 }
 
 /// The slot map as it changes. Clones follow the same one.
 #[derive(Clone)]
 pub struct Topology {
-    maps: watch::Receiver<Arc<SlotMap>>,
+    maps: latest::Receiver<Arc<SlotMap>>,
 }
 
 impl Topology {
     /// One that others change.
-    pub fn following(maps: watch::Receiver<Arc<SlotMap>>) -> Self {
+    pub fn following(maps: latest::Receiver<Arc<SlotMap>>) -> Self {
         Self { maps }
     }
 
@@ -97,19 +99,18 @@ impl Topology {
             service,
             slots: Arc::new(slots),
         });
-        Self { maps: watch::channel(Arc::new(SlotMap::new(0, members.collect()))).1 }
+        Self { maps: latest::Sender::new(Arc::new(SlotMap::new(0, members.collect()))).subscribe() }
     }
 
     /// The newest map.
     pub fn current(&self) -> Arc<SlotMap> {
-        self.maps.borrow().clone()
+        self.maps.get()
     }
 
     /// Waits until there is another map than that one.
     pub async fn newer_than(&self, generation: u64) -> Arc<SlotMap> {
         let mut maps = self.maps.clone();
-        let found = maps.wait_for(|map| map.generation > generation).await.map(|map| map.clone());
-        match found {
+        match maps.wait_for(|map| map.generation > generation).await {
             Ok(map) => map,
             // A fixed map, or one whose source has ended: it does not change any more.
             Err(_) => std::future::pending().await,
@@ -117,14 +118,16 @@ impl Topology {
     }
 
     /// Sends a request to the owner of a slot. Waits up to [`OWNER_WAIT`] for one, looks at the map again when it was stale,
-    /// and asks again under the same id when the connection broke: the owner, or its successor, carries it out once.
+    /// and asks again under the same id when the connection broke, for [`SETTLED`]: the owner, or its successor, carries it out
+    /// once.
     pub async fn execute(&self, slot: Slot, request: Request) -> Result<Answer, Status> {
         let began = tokio::time::Instant::now();
         let (mut pause, mut lost) = (PAUSE.0, None);
+        let mut until = began + OWNER_WAIT;
         loop {
             let map = self.current();
             let error = match map.owner(slot) {
-                Some(owner) => match owner.service.execute(request.clone()).await {
+                Some(owner) => match execute(owner, request.clone(), lost.is_some().then_some(until)).await {
                     Ok(answer) => return Ok(answer),
                     Err(ShardError::Status(status)) => return Err(status),
                     Err(error) => error,
@@ -132,15 +135,29 @@ impl Topology {
                 None => ShardError::NotOwner,
             };
             if matches!(error, ShardError::Lost(_)) && !matches!(request.verb, Verb::Get { .. }) {
+                if lost.is_none() {
+                    until = tokio::time::Instant::now() + SETTLED;
+                }
                 lost = Some(error.clone());
             }
-            if began.elapsed() + pause >= if lost.is_some() { SETTLED } else { OWNER_WAIT } {
+            if tokio::time::Instant::now() + pause >= until {
                 return Err(lost.map_or_else(|| no_owner(slot, &error), ShardError::into_status));
             }
             // The owner may come back before the map changes.
             let _ = tokio::time::timeout(pause, self.newer_than(map.generation)).await;
             pause = (pause * 2).min(PAUSE.1);
         }
+    }
+}
+
+/// Asks an owner; whoever asks again waits no longer than `until`.
+async fn execute(owner: &Member, request: Request, until: Option<tokio::time::Instant>) -> Result<Answer, ShardError> {
+    let answer = owner.service.execute(request);
+    match until {
+        None => answer.await,
+        Some(until) => tokio::time::timeout_at(until, answer)
+            .await
+            .unwrap_or_else(|_| Err(ShardError::Lost("nobody could say in time what became of it".to_owned()))),
     }
 }
 

@@ -2,27 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use clap::{Args, Subcommand};
-use client::Transport;
-use client::https::{HttpsOptions, HttpsTransport};
 use client::kubeconfig::{self, Scheme, Target};
-use futures_util::StreamExt;
 use gateway::pki::write_private;
-use http::{Method, Request};
+use http::Method;
 use serde_json::{Value, json};
 
 use super::Output;
+use super::service::Service;
+use crate::Failure;
 use crate::cli::ClusterArgs;
-use crate::{Failure, ambient};
 
 /// Where the gateway keeps them.
 const PATH: &str = "/shardplane/v1/clusters";
-/// How long an answer may take: a creation waits for a few commits.
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Flags of `admin clusters`.
 #[derive(Clone, Debug, Args)]
@@ -62,7 +55,7 @@ enum Action {
 #[allow(clippy::print_stdout, reason = "tables and documents are the data that these commands are for")]
 pub(super) async fn run(args: ClustersArgs) -> Result<ExitCode, Failure> {
     let target = kubeconfig::load(args.cluster.kubeconfig.as_deref(), args.cluster.context.as_deref())?;
-    let service = Service { transport: HttpsTransport::new(&target, HttpsOptions::new(ambient::machine()))? };
+    let service = Service::at(&target)?;
     match args.action {
         Action::Create { name, write_kubeconfig } => {
             check_place(write_kubeconfig.as_deref())?;
@@ -99,7 +92,7 @@ pub(super) async fn run(args: ClustersArgs) -> Result<ExitCode, Failure> {
 }
 
 /// The token is shown once: where it goes must be known before there is one.
-fn check_place(path: Option<&Path>) -> Result<(), Failure> {
+pub(super) fn check_place(path: Option<&Path>) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
     if path.exists() {
         return Err(
@@ -113,37 +106,6 @@ fn check_place(path: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 
-struct Service {
-    transport: Arc<dyn Transport>,
-}
-
-impl Service {
-    /// Sends one request; an answer that is no success is an error in its own words.
-    async fn ask(&self, method: Method, path: &str, body: Value) -> Result<Value, Failure> {
-        let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
-        let request = request.body(body)?;
-        let answered = async {
-            let (head, mut body) = self.transport.send(request).await?.into_parts();
-            let mut bytes = BytesMut::new();
-            while let Some(piece) = body.next().await {
-                bytes.extend_from_slice(&piece?);
-            }
-            Ok::<_, Failure>((head.status, bytes.freeze()))
-        };
-        let answered = tokio::time::timeout(DEADLINE, answered).await;
-        let (code, bytes) = answered.map_err(|_| format!("no answer within {} s", DEADLINE.as_secs()))??;
-        let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        if code.is_success() {
-            return Ok(value);
-        }
-        match value["message"].as_str() {
-            Some(message) => Err(message.into()),
-            None => Err(format!("the server answered {code}: is it a gateway of Shardplane?").into()),
-        }
-    }
-}
-
 fn table(listed: &Value) -> String {
     let rows = listed["items"].as_array().into_iter().flatten();
     let text = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
@@ -154,7 +116,7 @@ fn table(listed: &Value) -> String {
 }
 
 /// JSON, which every reader of kubeconfigs takes as well.
-fn kubeconfig_of(target: &Target, name: &str, token: &str) -> String {
+pub(super) fn kubeconfig_of(target: &Target, name: &str, token: &str) -> String {
     let scheme = match target.scheme {
         Scheme::Https => "https",
         Scheme::Http => "http",

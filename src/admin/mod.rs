@@ -1,7 +1,10 @@
 //! `shardplane admin`: what operators of the service do. One file per subject. Tables and documents go to stdout, and
 //! nothing else does.
 
+pub(crate) mod backup;
 pub(crate) mod clusters;
+pub(crate) mod restore;
+mod service;
 pub(crate) mod slots;
 
 use std::process::ExitCode;
@@ -21,6 +24,10 @@ pub(crate) struct AdminArgs {
 enum Subject {
     /// Make, list and delete logical clusters
     Clusters(clusters::ClustersArgs),
+    /// Write what logical clusters hold at one version to a file, while they are in use
+    Backup(Box<backup::BackupArgs>),
+    /// Restore a logical cluster from a backup
+    Restore(Box<restore::RestoreArgs>),
     /// Show which shard owns which slots, and move some of them
     Slots(Box<slots::SlotsArgs>),
 }
@@ -39,6 +46,8 @@ pub(crate) enum Output {
 pub(crate) async fn run(args: AdminArgs) -> Result<ExitCode, Failure> {
     match args.subject {
         Subject::Clusters(args) => clusters::run(args).await,
+        Subject::Backup(args) => backup::run(*args).await,
+        Subject::Restore(args) => restore::run(*args).await,
         Subject::Slots(args) => slots::run(*args).await,
     }
 }

@@ -41,10 +41,10 @@ fn put(number: u64) -> Write {
 async fn prepare(store: &SharedStore) {
     let all = Write::DeleteRange(Bytes::new(), Bytes::from_static(&[0xff; 16]));
     let writes = vec![all, Write::Put(EPOCH.0, EPOCH.1)];
-    store.commit(Batch { id: id(), fences: vec![], writes }).await.expect("it is empty");
+    store.commit(Batch { id: id(), fences: vec![], writes, adds: true }).await.expect("it is empty");
     for first in (0..PAIRS).step_by(1000) {
         let writes = (first..first + 1000).map(put).collect();
-        store.commit(Batch { id: id(), fences: fences(), writes }).await.expect("it takes them");
+        store.commit(Batch { id: id(), fences: fences(), writes, adds: true }).await.expect("it takes them");
     }
 }
 
@@ -63,7 +63,7 @@ async fn commit(store: &SharedStore, committers: u64, commits: u64) -> (Duration
                         return latencies;
                     }
                     let began = Instant::now();
-                    let batch = Batch { id: id(), fences: fences(), writes: vec![put(number % PAIRS)] };
+                    let batch = Batch { id: id(), fences: fences(), writes: vec![put(number % PAIRS)], adds: true };
                     store.commit(batch).await.expect("it is stored");
                     latencies.push(began.elapsed());
                 }

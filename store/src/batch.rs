@@ -74,6 +74,9 @@ pub struct Batch {
     pub fences: Vec<Fence>,
     /// Applied in order; a later one of the same key wins.
     pub writes: Vec<Write>,
+    /// Whether it adds what somebody wants to keep, and may wait until there is room for it. What keeps owners owners, or makes
+    /// room, does not: it must go on when the medium is full.
+    pub adds: bool,
 }
 
 impl Batch {

@@ -45,7 +45,7 @@ pub async fn run<S: Store>(make: impl Fn() -> Arc<S>) {
 
 /// A batch of those writes.
 pub fn batch(id: u128, fences: Vec<Fence>, writes: Vec<Write>) -> Batch {
-    Batch { id: BatchId(id), fences, writes }
+    Batch { id: BatchId(id), fences, writes, adds: true }
 }
 
 /// All pairs of a store, page by page, each of at most `limit` pairs.

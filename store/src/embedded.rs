@@ -27,6 +27,10 @@ use crate::page::{Filling, is_empty};
 use crate::recent::{Recent, is_the_same};
 use crate::{Batch, BatchId, Page, Store, StoreError, Write};
 
+mod spare;
+
+use spare::{Room, Roomy, Spare};
+
 const PAIRS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("pairs");
 /// The ids and fingerprints of the batches of each transaction, by its number. One row a transaction, so it costs no second fsync.
 const APPLIED: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("applied");
@@ -89,22 +93,29 @@ impl Embedded {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(io)?;
         // A crash between creating and initialising leaves an empty file, which redb takes for a new one.
-        let database = FileBackend::new(file).and_then(|backend| builder().create_with_backend(backend));
+        let medium = FileBackend::new(file).map_err(|error| open_error(&shown, error))?;
+        let spare = Spare::open(directory).map_err(io)?;
+        let database = builder().create_with_backend(Roomy { medium, spare: spare.clone() });
         let database = database.map_err(|error| open_error(&shown, error))?;
         // The directory entry must survive power loss as well.
         let entry = std::fs::File::open(directory).and_then(|directory| directory.sync_all());
         entry.map_err(io)?;
-        Self::start(database).map_err(|error| OpenError::Io { path: shown, error })
+        Self::start(database, spare).map_err(|error| OpenError::Io { path: shown, error })
     }
 
     /// Opens the store over any medium: tests put one under it that loses what was not synced.
     pub fn on(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        let shown = "the given medium".to_owned();
-        let database = builder().create_with_backend(backend).map_err(|error| open_error(&shown, error))?;
-        Self::start(database).map_err(|error| OpenError::Io { path: shown, error })
+        Self::with_spare(backend, None)
     }
 
-    fn start(database: Database) -> Result<Self, String> {
+    fn with_spare(medium: impl StorageBackend, spare: Option<Arc<Spare>>) -> Result<Self, OpenError> {
+        let shown = "the given medium".to_owned();
+        let database = builder().create_with_backend(Roomy { medium, spare: spare.clone() });
+        let database = database.map_err(|error| open_error(&shown, error))?;
+        Self::start(database, spare).map_err(|error| OpenError::Io { path: shown, error })
+    }
+
+    fn start(database: Database, spare: Option<Arc<Spare>>) -> Result<Self, String> {
         // A fresh file gets its table now, so that reads need not ask whether there is one.
         let applied = prepare(&database).map_err(|error| error.to_string())?;
         let database = Arc::new(database);
@@ -112,7 +123,7 @@ impl Embedded {
         let thread = std::thread::Builder::new().name("store-commit".to_owned());
         let committer = thread.spawn({
             let database = database.clone();
-            move || commit_loop(&database, applied, queue)
+            move || commit_loop(&database, applied, queue, spare)
         });
         let committer = committer.map_err(|error| error.to_string())?;
         Ok(Self { database, commits: Some(commits), committer: Mutex::new(Some(committer)) })
@@ -201,12 +212,19 @@ fn decode(bytes: &[u8; APPLIED_BYTES]) -> (BatchId, u64) {
     (BatchId(whole), u64::from_be_bytes(*bytes.last_chunk().expect("it is longer")))
 }
 
-fn commit_loop(database: &Database, mut applied: Applied, mut queue: mpsc::Receiver<Commit>) {
+fn commit_loop(
+    database: &Database,
+    mut applied: Applied,
+    mut queue: mpsc::Receiver<Commit>,
+    spare: Option<Arc<Spare>>,
+) {
     let mut broken: Option<StoreError> = None;
+    let most = spare.as_ref().map_or(TRANSACTION_BYTES, |spare| spare.transaction_bytes());
+    let mut room = Room::new(spare);
     while let Some(first) = queue.blocking_recv() {
         let mut commits = vec![first];
         let mut bytes = commits[0].batch.size();
-        while bytes < TRANSACTION_BYTES
+        while bytes < most
             && let Ok(next) = queue.try_recv()
         {
             bytes += next.batch.size();
@@ -216,8 +234,12 @@ fn commit_loop(database: &Database, mut applied: Applied, mut queue: mpsc::Recei
             answer(commits, |_| Err(error.clone()));
             continue;
         }
-        match write(database, &mut applied, &commits) {
+        let has_room = !commits.iter().any(|commit| commit.batch.adds) || room.is_there();
+        match write(database, &mut applied, &commits, has_room) {
             Ok(outcomes) => {
+                let added = commits.iter().zip(&outcomes).any(|(commit, outcome)| commit.batch.adds && outcome.is_ok());
+                let clears = |write: &Write| matches!(write, Write::DeleteRange(..));
+                room.note(added, commits.iter().any(|commit| commit.batch.writes.iter().any(clears)));
                 let mut outcomes = outcomes.into_iter();
                 answer(commits, |_| outcomes.next().expect("one outcome for each batch"));
             }
@@ -240,11 +262,13 @@ fn answer(commits: Vec<Commit>, mut outcome: impl FnMut(&Batch) -> Result<(), St
     }
 }
 
-/// One transaction for all batches; one whose fence does not hold, or that was applied before, is left out of it.
+/// One transaction for all batches; one whose fence does not hold, that was applied before, or for which there is no room, is
+/// left out of it.
 fn write(
     database: &Database,
     applied: &mut Applied,
     commits: &[Commit],
+    has_room: bool,
 ) -> Result<Vec<Result<(), StoreError>>, redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
@@ -259,7 +283,10 @@ fn write(
                 outcomes.push(answer);
                 continue;
             }
-            let outcome = fences_hold(&table, batch)?;
+            let outcome = match fences_hold(&table, batch)? {
+                Ok(()) if batch.adds && !has_room => Err(full()),
+                outcome => outcome,
+            };
             if outcome.is_ok() {
                 for write in &batch.writes {
                     apply(&mut table, write)?;
@@ -283,6 +310,12 @@ fn write(
     }
     transaction.commit()?;
     Ok(outcomes)
+}
+
+fn full() -> StoreError {
+    StoreError::Full(
+        "its disk has no space left; deletions go on, and writes as soon as there is room again".to_owned(),
+    )
 }
 
 type Pairs<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;

@@ -14,6 +14,7 @@ mod commit;
 mod generations;
 mod network;
 mod read;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -73,8 +74,8 @@ pub enum ConnectError {
     Library(String),
     /// No answer in time.
     #[error(
-        "the FoundationDB cluster of {path} does not answer within {seconds} s: are its coordinators ({coordinators}) \
-         reachable, and does `fdbcli -C {path} --exec status` say that it is available? {error}"
+        "the FoundationDB cluster of {path} (coordinators {coordinators}) does not answer within {seconds} s: {found}; \
+         `fdbcli -C {path} --exec status` says more"
     )]
     Unreachable {
         /// The cluster file.
@@ -83,8 +84,8 @@ pub enum ConnectError {
         coordinators: String,
         /// How long it was tried.
         seconds: u64,
-        /// What else is known.
-        error: String,
+        /// What is wrong, as far as is known.
+        found: String,
     },
     /// The keys were written by a newer version, or by something else.
     #[error("the store `{prefix}` in the FoundationDB cluster of {path} cannot be used: {found}")]
@@ -106,6 +107,13 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether it may well be otherwise in a while.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+}
+
 /// A store in a FoundationDB cluster, under a prefix.
 ///
 /// The contract of [`Store`] in its words: batches are serialisable transactions whose fences are reads of the same
@@ -124,6 +132,8 @@ struct Cluster {
     cluster_file: String,
     /// The newest that was seen: a guess, which each batch verifies.
     generation: AtomicU64,
+    /// See [`FoundationDb::unknown_results`].
+    unknown_results: AtomicU64,
 }
 
 /// What ends an attempt: the first kind may be worth another.
@@ -163,20 +173,28 @@ impl FoundationDb {
             deadline: options.deadline,
             cluster_file: path.clone(),
             generation: AtomicU64::new(0),
+            unknown_results: AtomicU64::new(0),
         };
         let header = cluster.within(options.deadline, cluster.header_or_new()).await;
         network::stop_before_exit().map_err(ConnectError::Library)?;
-        let header = header.map_err(|error| match error {
-            StoreError::Broken(found) => ConnectError::Format { path: path.clone(), prefix: shown, found },
-            error => {
+        let header = match header {
+            Ok(header) => header,
+            Err(StoreError::Broken(found)) => return Err(ConnectError::Format { path, prefix: shown, found }),
+            Err(error) => {
+                let found = cluster.trouble().await.unwrap_or_else(|| error.to_string());
                 let seconds = options.deadline.as_secs();
-                ConnectError::Unreachable { path: path.clone(), coordinators, seconds, error: error.to_string() }
+                return Err(ConnectError::Unreachable { path, coordinators, seconds, found });
             }
-        })?;
+        };
         cluster.generation.store(header.generation, Ordering::Relaxed);
         let cluster = Arc::new(cluster);
         let forgetting = tokio::spawn(generations::forget_in_time(Arc::downgrade(&cluster), header.generation));
         Ok(Self { cluster, forgetting: forgetting.abort_handle() })
+    }
+
+    /// How often FoundationDB could not say what became of a commit, so that the next attempt looked for the batch's id.
+    pub fn unknown_results(&self) -> u64 {
+        self.cluster.unknown_results.load(Ordering::Relaxed)
     }
 }
 

@@ -47,6 +47,10 @@ pub enum StoreError {
     /// Nothing happened; trying again may help.
     #[error("the store cannot be reached: {0}")]
     Unavailable(String),
+    /// Nothing happened, for there is no room: trying again helps when somebody has made some. Only batches that add something
+    /// ([`Batch::adds`]) get it.
+    #[error("the store is full: {0}")]
+    Full(String),
     /// It may have happened, or may still happen within a few seconds, or not. The caller commits the same batch under the
     /// same id again (see [`Store`]: it is applied at most once), or drops what it derived from it, changes a fence of it,
     /// and reads again. A store returns this only when it could not find out itself within its deadline.
@@ -63,7 +67,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may be made again without reading first.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::Full(_))
     }
 }
 
@@ -82,6 +86,8 @@ impl StoreError {
 /// - **Pages**: see [`Page`]: one ends by the number of pairs or by bytes, and says whether there is more.
 /// - **Limits**: keys to [`KEY_BYTES`], values to [`VALUE_BYTES`], batches to [`BATCH_BYTES`] as [`Batch::size`] counts.
 ///   Every store keeps the same ones, so that what works on one works on all; beyond them is [`StoreError::TooLarge`].
+/// - **Room**: when the medium is full, batches that add something are refused as [`StoreError::Full`], before they do anything,
+///   and others go on for long enough to make room. Reads go on.
 /// - **Cancellation**: dropping the future of `commit` leaves the outcome unknown; dropping others has no effect.
 /// - **After an error**: see [`StoreError`]; each variant says whether something may have happened.
 pub trait Store: Send + Sync + 'static {

@@ -2,12 +2,14 @@
 //!
 //! [`FaultyStore`] stands before another store and fails calls, by plan or by chance. [`VolatileStore`] keeps what is not
 //! synced apart, and loses it in a crash. Both are deterministic: the same seed and the same order of calls give the same
-//! faults, and all waiting is tokio's time, so that a test may stop the clock.
+//! faults, and all waiting is tokio's time, so that a test may stop the clock. [`Servers`] are real ones.
 
 mod faulty;
+mod servers;
 mod volatile;
 
 pub use faulty::{Fault, FaultyStore, Rates};
+pub use servers::{Programs, Servers};
 pub use volatile::VolatileStore;
 
 /// A sequence of numbers from a seed: splitmix64, which is enough to toss coins.

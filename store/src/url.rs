@@ -60,6 +60,17 @@ pub enum OpenUrlError {
     Remote(StoreUrl),
 }
 
+impl OpenUrlError {
+    /// Whether it may well be otherwise in a while: what is wrong is neither in the word nor in what it names.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            #[cfg(feature = "foundationdb")]
+            Self::FoundationDb(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

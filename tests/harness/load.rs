@@ -1,8 +1,8 @@
 //! Load on a server of the harness, with the machine's clock; a history that is wrong is kept.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use api::ambient::{Ambient, Clock, Entropy};
@@ -10,6 +10,8 @@ use client::Transport;
 use client::https::{HttpsFactory, HttpsOptions};
 use robustness::Recorder;
 use robustness::load::{Fault, Plan, Ran, recorder, run_with};
+
+use super::service::Process;
 
 /// The machine's time and some randomness, for clients.
 struct Machine {
@@ -75,4 +77,57 @@ async fn one(recorder: Recorder, ambient: Ambient, Load { plan, kubeconfigs, fau
         panic!("kept in {}\n{}\n{}", kept.display(), ran.report, ran.verdict);
     }
     ran
+}
+
+/// A small load, or with SHARDPLANE_LOAD=large one that takes the machine for itself.
+pub fn plan() -> Plan {
+    match std::env::var("SHARDPLANE_LOAD").as_deref() {
+        Ok("large") => Plan::large(seed()),
+        _ => Plan::small(seed()),
+    }
+}
+
+fn seed() -> u64 {
+    std::env::var("SHARDPLANE_SEED").map_or(1, |seed| seed.parse().expect("SHARDPLANE_SEED is a number"))
+}
+
+/// One load at a time: leases and outages are measured in real time.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does something to a process, or to several, that takes a while, beside the load.
+pub fn fault<T: Send + 'static>(at: u64, name: &str, of: &Arc<Mutex<T>>, act: fn(&mut T)) -> Fault {
+    let of = of.clone();
+    Fault::new(Duration::from_secs(at), name, async move {
+        tokio::task::spawn_blocking(move || act(&mut of.lock().unwrap())).await.unwrap();
+    })
+}
+
+/// What befalls three shards within the first 24 seconds.
+pub fn shard_faults(shards: &[Arc<Mutex<Process>>]) -> Vec<Fault> {
+    vec![
+        fault(3, "kill -9 of a shard, and its return", &shards[0], |shard| {
+            shard.signal("-KILL");
+            shard.ended();
+            // Longer than its lease: others have its slots by then.
+            std::thread::sleep(Duration::from_secs(4));
+            shard.again();
+        })
+        .crashing(),
+        fault(11, "a shard paused for longer than its lease", &shards[1], |shard| {
+            shard.signal("-STOP");
+            std::thread::sleep(Duration::from_secs(5));
+            shard.signal("-CONT");
+            // The zombie finds that others have its slots, and begins anew.
+            shard.until("serves again");
+        })
+        .crashing(),
+        fault(20, "a shard leaves in good order", &shards[2], |shard| {
+            shard.signal("-TERM");
+            assert!(shard.ended().success());
+            shard.again();
+        }),
+    ]
 }

@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
+pub mod disk;
 pub mod load;
+pub mod network;
 pub mod service;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -62,9 +64,14 @@ impl Server {
 
     /// The same at an address that clients know, usually that of a server that was killed.
     pub fn start_at(address: &str, part: &str, data: &Path, arguments: &[&str]) -> Self {
+        Self::start_by(binary(), address, part, data, arguments)
+    }
+
+    /// The same with a command that leads to the binary.
+    pub fn start_by(mut command: Command, address: &str, part: &str, data: &Path, arguments: &[&str]) -> Self {
         let log = data.with_extension("log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
-        let mut child = binary()
+        let mut child = command
             .args([part, "--listen", address, "--data-dir"])
             .arg(data)
             .args(arguments)

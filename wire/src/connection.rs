@@ -10,7 +10,9 @@ use http::Uri;
 use http::uri::{Authority, Scheme};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -19,8 +21,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 
-use crate::pki::{Distrust, Identity, Role};
-use crate::{Dial, Timing, tls};
+use crate::pki::{Distrust, Identity, Parts, Role};
+use crate::{BoxedIo, Cork, Dial, Timing, tls};
 
 /// Why there is no connection. Nothing was sent on it, so nothing happened.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -73,7 +75,10 @@ pub enum ConnectError {
 pub(crate) struct Connector {
     address: String,
     own: Role,
-    tls: TlsConnector,
+    wanted: Role,
+    identity: Identity,
+    /// Made of what is in force.
+    tls: Mutex<(Arc<Parts>, TlsConnector)>,
     dial: Arc<dyn Dial>,
     timing: Timing,
 }
@@ -86,10 +91,23 @@ impl Connector {
         dial: Arc<dyn Dial>,
         timing: Timing,
     ) -> Result<Self, ConnectError> {
-        let config: ClientConfig = tls::client(identity, wanted)
+        let parts = identity.parts();
+        let config: ClientConfig = tls::client(&parts, identity.clock(), wanted)
             .map_err(|error| ConnectError::Unreachable { address: address.to_owned(), why: error.to_string() })?;
-        let tls = TlsConnector::from(Arc::new(config));
-        Ok(Self { address: address.to_owned(), own: identity.role(), tls, dial, timing })
+        let tls = Mutex::new((parts, TlsConnector::from(Arc::new(config))));
+        let (address, own, identity) = (address.to_owned(), identity.role(), identity.clone());
+        Ok(Self { address, own, wanted, identity, tls, dial, timing })
+    }
+
+    /// With the certificates that are in force now.
+    fn tls(&self) -> TlsConnector {
+        let (mut tls, parts) = (self.tls.lock(), self.identity.parts());
+        if !Arc::ptr_eq(&tls.0, &parts)
+            && let Ok(config) = tls::client(&parts, self.identity.clock(), self.wanted)
+        {
+            *tls = (parts, TlsConnector::from(Arc::new(config)));
+        }
+        tls.1.clone()
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -105,9 +123,10 @@ impl Connector {
 
     async fn attempt(&self) -> Result<Connection, ConnectError> {
         let io = self.dial.dial(&self.address).await.map_err(|error| self.failed(&error))?;
+        let (io, cork) = crate::cork(io);
         // Not looked at: who the peer is, its certificate's role says.
         let name = ServerName::try_from("internal").expect("a DNS name");
-        let stream = self.tls.connect(name, io).await.map_err(|error| self.failed(&error))?;
+        let stream = self.tls().connect(name, io).await.map_err(|error| self.failed(&error))?;
         // In TLS 1.3 a server looks at our certificate after we are through. Its first bytes say that it liked it.
         let mut stream = BufReader::with_capacity(1024, stream);
         if stream.fill_buf().await.map_err(|error| self.failed(&error))?.is_empty() {
@@ -115,7 +134,7 @@ impl Connector {
             return Err(ConnectError::Unreachable { address: self.address.clone(), why });
         }
         let timing = &self.timing;
-        let handshake = Builder::new(TokioExecutor::new())
+        let handshake = Builder::new(InTurn(cork))
             .timer(TokioTimer::new())
             .initial_stream_window_size(crate::STREAM_WINDOW)
             .initial_connection_window_size(crate::CONNECTION_WINDOW)
@@ -157,6 +176,19 @@ impl Connector {
             at = inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
         }
         ConnectError::Unreachable { address, why: innermost(error).to_string() }
+    }
+}
+
+/// Runs what hyper makes of a connection, one task of which writes to the socket: each after the others.
+#[derive(Clone)]
+struct InTurn(Cork<BoxedIo>);
+
+impl<F> Executor<F> for InTurn
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        tokio::spawn(crate::after_others(Box::pin(task), self.0.clone()));
     }
 }
 

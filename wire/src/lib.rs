@@ -14,7 +14,9 @@ pub mod proto;
 pub mod serve;
 pub mod store;
 
+mod codec;
 mod connection;
+mod cork;
 mod link;
 mod net;
 #[cfg(test)]
@@ -22,11 +24,14 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod turn;
 
 pub use connection::{ConnectError, Connection};
+pub use cork::{Cork, Corked, cork};
 pub use link::{Followed, Link};
 pub use net::{Accept, BoxedIo, Dial, Io, Tcp};
 pub use pki::{Distrust, Identity, Role};
+pub use turn::{Turn, after_others};
 
 /// How long a connection waits for what.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +61,7 @@ impl Default for Timing {
 }
 
 /// What a peer may send ahead on one stream. A stream that its reader lets wait holds so much at most.
-const STREAM_WINDOW: u32 = 256 << 10;
+const STREAM_WINDOW: u32 = 1 << 20;
 /// … and on all streams of a connection: more than they can hold together, so that none waits for another's reader.
 const CONNECTION_WINDOW: u32 = 1 << 30;
 /// The largest frame: large bodies go in few pieces.

@@ -19,7 +19,7 @@ use tonic::service::Routes;
 use tower_service::Service;
 
 use crate::net::BoxedIo;
-use crate::pki::{Identity, PkiError, Role};
+use crate::pki::{Identity, Parts, PkiError, Role, TlsClock};
 use crate::{Accept, Timing, tls};
 
 /// Connections at once. Each peer needs one or a few; more than this is a fault somewhere.
@@ -68,9 +68,10 @@ pub fn serve<A: Accept>(
     timing: Timing,
     shutdown: CancellationToken,
 ) -> Result<impl Future<Output = ()> + Send + use<A>, PkiError> {
-    let config = tls::server(identity)
-        .map_err(|error| PkiError::Certificate { path: identity.role().to_string(), reason: error.to_string() })?;
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let unusable =
+        |error: rustls::Error| PkiError::Certificate { path: identity.role().to_string(), reason: error.to_string() };
+    let mut parts = identity.parts();
+    let mut acceptor = TlsAcceptor::from(Arc::new(tls::server(&parts, identity.clock()).map_err(unusable)?));
     let identity = identity.clone();
     let routes = routes.prepare();
     Ok(async move {
@@ -94,9 +95,16 @@ pub fn serve<A: Accept>(
                     continue;
                 }
             };
+            let now = identity.parts();
+            if !Arc::ptr_eq(&parts, &now)
+                && let Ok(config) = tls::server(&now, identity.clock())
+            {
+                (parts, acceptor) = (now, TlsAcceptor::from(Arc::new(config)));
+            }
             let one = Serving {
                 acceptor: acceptor.clone(),
-                identity: identity.clone(),
+                parts: parts.clone(),
+                clock: identity.clock().clone(),
                 routes: routes.clone(),
                 timing,
                 shutdown: shutdown.clone(),
@@ -113,7 +121,8 @@ pub fn serve<A: Accept>(
 
 struct Serving {
     acceptor: TlsAcceptor,
-    identity: Identity,
+    parts: Arc<Parts>,
+    clock: TlsClock,
     routes: Routes,
     timing: Timing,
     shutdown: CancellationToken,
@@ -121,6 +130,7 @@ struct Serving {
 
 impl Serving {
     async fn run(self, io: BoxedIo, from: String) {
+        let (io, cork) = crate::cork(io);
         let stream = match timeout(self.timing.connect, self.acceptor.accept(io)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
@@ -137,8 +147,8 @@ impl Serving {
             }
         };
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let now = self.identity.clock().now();
-        let role = chain.split_first().map(|(own, rest)| self.identity.trust().check(own, rest, now));
+        let now = self.clock.now();
+        let role = chain.split_first().map(|(own, rest)| self.parts.trust.check(own, rest, now));
         let Some(Ok(role)) = role else { return };
         let caller = Caller { role, address: from.into() };
         let routes = self.routes;
@@ -157,7 +167,7 @@ impl Serving {
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
-            ended = &mut connection => ended,
+            ended = crate::after_others(connection.as_mut(), cork) => ended,
             () = self.shutdown.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await

@@ -13,14 +13,17 @@ use crate::{ConnectError, Distrust, Identity, Role};
 
 struct Place {
     directory: TempDir,
+    /// The store's.
+    own: Identity,
     served: Served,
 }
 
 fn store() -> Place {
     let directory = tempfile::tempdir().unwrap();
     let service = StoreService::new(Arc::new(MemoryStore::new()));
-    let served = Served::new(&identity(directory.path(), Role::Store), routes(service));
-    Place { directory, served }
+    let own = identity(directory.path(), Role::Store);
+    let served = Served::new(&own, routes(service));
+    Place { directory, own, served }
 }
 
 async fn refused(place: &Place, wanted: Role, own: &Identity) -> ConnectError {
@@ -111,9 +114,10 @@ async fn an_expired_certificate_is_refused() {
     let past = Ambient { clock: Arc::new(Shifted { by: -400 * 24 * 3600 }), ..ambient() };
     let own = Identity::ensure(directory.path(), Role::Shard, &past).unwrap();
     let service = StoreService::new(Arc::new(MemoryStore::new()));
-    let served = Served::new(&identity(directory.path(), Role::Store), routes(service));
+    let serving = identity(directory.path(), Role::Store);
+    let served = Served::new(&serving, routes(service));
     // To the shard's slow clock the server's certificate is of the future: that it accepts it is not what is tested.
-    let place = Place { directory, served };
+    let place = Place { directory, own: serving, served };
     let own = own.trusting(&identity(place.directory.path(), Role::Shard));
     assert!(matches!(refused(&place, Role::Store, &own).await, ConnectError::Refused { .. }));
 }
@@ -126,4 +130,26 @@ async fn nobody_there_is_said_at_once() {
     drop(listener);
     let error = link(&address, Role::Store, &own).connection().await.err().unwrap();
     assert!(error.to_string().contains("cannot be reached"), "{error}");
+}
+
+#[tokio::test]
+async fn new_certificates_are_taken_without_a_restart() {
+    let (place, next) = (store(), tempfile::tempdir().unwrap());
+    let own = identity(place.directory.path(), Role::Shard);
+    let connect = async |own: &Identity| link(&place.served.address, Role::Store, own).connection().await.map(drop);
+    connect(&own).await.unwrap();
+    // Another CA, and certificates of it: to this side first.
+    let role = [Role::Shard, Role::Store].map(|role| identity(next.path(), role));
+    let copy = |file: &str| {
+        std::fs::copy(next.path().join(file), place.directory.path().join(file)).unwrap();
+    };
+    copy("shard.crt");
+    own.refresh();
+    connect(&own).await.expect("without its key it cannot be used, and the old one stays");
+    ["ca.crt", "shard.key", "store.crt", "store.key"].into_iter().for_each(copy);
+    own.refresh();
+    assert!(connect(&own).await.is_err(), "the store has not taken the new ones yet");
+    place.own.refresh();
+    connect(&own).await.unwrap();
+    connect(&role[0]).await.expect("it is one of the new CA");
 }

@@ -15,17 +15,17 @@ use rustls::{
     SignatureScheme, version,
 };
 
-use crate::pki::{Distrust, Identity, Role, Trust};
+use crate::pki::{Distrust, Parts, Role, TlsClock, Trust};
 
 const ALPN: &[u8] = b"h2";
 
-pub(crate) fn client(identity: &Identity, wanted: Role) -> Result<ClientConfig, rustls::Error> {
-    let provider = identity.trust().provider().clone();
-    let builder = ClientConfig::builder_with_details(provider, Arc::new(identity.clock().clone()));
-    let check = Check { trust: identity.trust().clone(), wanted: Some(wanted) };
+pub(crate) fn client(parts: &Parts, clock: &TlsClock, wanted: Role) -> Result<ClientConfig, rustls::Error> {
+    let provider = parts.trust.provider().clone();
+    let builder = ClientConfig::builder_with_details(provider, Arc::new(clock.clone()));
+    let check = Check { trust: parts.trust.clone(), wanted: Some(wanted) };
     let builder = builder.with_protocol_versions(&[&version::TLS13])?;
     let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(check));
-    let mut config = builder.with_client_auth_cert(identity.chain(), identity.key())?;
+    let mut config = builder.with_client_auth_cert(parts.chain.clone(), parts.key.clone_key())?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     // Connections live long, and each one's certificates shall be looked at.
     config.resumption = Resumption::disabled();
@@ -33,12 +33,12 @@ pub(crate) fn client(identity: &Identity, wanted: Role) -> Result<ClientConfig, 
     Ok(config)
 }
 
-pub(crate) fn server(identity: &Identity) -> Result<ServerConfig, rustls::Error> {
-    let provider = identity.trust().provider().clone();
-    let builder = ServerConfig::builder_with_details(provider, Arc::new(identity.clock().clone()));
-    let check = Check { trust: identity.trust().clone(), wanted: None };
+pub(crate) fn server(parts: &Parts, clock: &TlsClock) -> Result<ServerConfig, rustls::Error> {
+    let provider = parts.trust.provider().clone();
+    let builder = ServerConfig::builder_with_details(provider, Arc::new(clock.clone()));
+    let check = Check { trust: parts.trust.clone(), wanted: None };
     let builder = builder.with_protocol_versions(&[&version::TLS13])?.with_client_cert_verifier(Arc::new(check));
-    let mut config = builder.with_single_cert(identity.chain(), identity.key())?;
+    let mut config = builder.with_single_cert(parts.chain.clone(), parts.key.clone_key())?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.send_tls13_tickets = 0;
     Ok(config)
@@ -73,30 +73,35 @@ impl Check {
         };
         checked.map_err(|why| rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why)))))
     }
+}
 
-    fn tls12(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.trust.provider().signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
+/// How signatures are checked is the same for both sides.
+macro_rules! signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            let algorithms = &self.trust.provider().signature_verification_algorithms;
+            verify_tls12_signature(message, certificate, signature, algorithms)
+        }
 
-    fn tls13(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.trust.provider().signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            let algorithms = &self.trust.provider().signature_verification_algorithms;
+            verify_tls13_signature(message, certificate, signature, algorithms)
+        }
 
-    fn schemes(&self) -> Vec<SignatureScheme> {
-        self.trust.provider().signature_verification_algorithms.supported_schemes()
-    }
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.trust.provider().signature_verification_algorithms.supported_schemes()
+        }
+    };
 }
 
 impl ServerCertVerifier for Check {
@@ -112,27 +117,7 @@ impl ServerCertVerifier for Check {
         self.check(certificate, intermediates, now).map(|()| ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.tls12(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.tls13(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes()
-    }
+    signatures!();
 }
 
 impl ClientCertVerifier for Check {
@@ -149,25 +134,5 @@ impl ClientCertVerifier for Check {
         self.check(certificate, intermediates, now).map(|()| ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.tls12(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.tls13(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes()
-    }
+    signatures!();
 }

@@ -13,7 +13,8 @@ pub use runtime_config::RuntimeConfig;
 
 use bytes::Bytes;
 
-use crate::resource::{Registry, Resource, ResourceId, Rules, Served};
+use crate::registry::Registry;
+use crate::resource::{Resource, ResourceId, Rules, Served};
 use crate::schema::Schema;
 pub use rows::type_name;
 use rows::{Row, VersionRow};
@@ -53,6 +54,8 @@ fn serve(row: &Row, version: &VersionRow, enabled: bool, schema: &Schema) -> Ser
         subresources: if enabled { version.subresources.clone() } else { Vec::new() },
         head: Bytes::from(format!("{{\"kind\":\"{}\",\"apiVersion\":\"{api_version}\",", row.kind)),
         convert: version.convert.map(|name| conversion::named(name, row.kind)),
+        rules: None,
+        custom: None,
     }
 }
 

@@ -49,6 +49,8 @@ pub fn type_name(group: &str, version: &str, kind: &str) -> String {
     let package = match group {
         "" => "io.k8s.api.core",
         "internal.apiserver.k8s.io" => "io.k8s.api.apiserverinternal",
+        "apiextensions.k8s.io" => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
+        "apiregistration.k8s.io" => "io.k8s.kube-aggregator.pkg.apis.apiregistration",
         "internal.shardplane" => "internal.shardplane",
         group => &format!("io.k8s.api.{}", group.split('.').next().unwrap_or_default()),
     };

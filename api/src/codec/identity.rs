@@ -7,12 +7,13 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::builtin::{RuntimeConfig, registry};
+use crate::schema::Shortened;
 
 /// splitmix64: small, seeded, good enough to choose fields.
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    pub(super) fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,7 +26,7 @@ impl Dice {
     }
 }
 
-pub(super) fn message(shape: Shape<'_>, dice: &mut Dice, depth: usize) -> Value {
+pub(crate) fn message(shape: Shape<'_>, dice: &mut Dice, depth: usize) -> Value {
     let mut map = Map::new();
     for field in shape.fields() {
         match dice.roll(if depth > 6 { 40 } else { 4 }) {
@@ -67,6 +68,12 @@ fn value(shape: Shape<'_>, of: &Type, dice: &mut Dice, depth: usize) -> Value {
             .into(),
         Type::RawExtension | Type::FieldsV1 | Type::Any => json!({"kind": "X", "zero": 0, "none": null, "list": []}),
         Type::Message(id) => message(shape.schema.shape(*id), dice, depth),
+        Type::Union(id, shortened) => match (dice.roll(2), shortened) {
+            (0, _) => message(shape.schema.shape(*id), dice, depth),
+            (_, Shortened::Bool) => (dice.roll(2) == 0).into(),
+            (_, Shortened::List) => value(shape, &Type::List(Box::new(Type::Message(*id))), dice, depth),
+            (_, Shortened::Strings) => value(shape, &Type::List(Box::new(Type::String)), dice, depth),
+        },
         Type::List(item) => (0..dice.roll(3)).map(|_| value(shape, item, dice, depth + 1)).collect(),
         Type::Map(item) => {
             let pairs = (0..dice.roll(3)).map(|at| (format!("k{at}"), value(shape, item, dice, depth + 1)));

@@ -13,6 +13,7 @@
 //! before it can overflow a stack.
 
 mod path;
+mod plain;
 pub mod protobuf;
 mod refusal;
 mod scalar;
@@ -21,6 +22,7 @@ pub mod yaml;
 
 use serde::de::DeserializeSeed;
 
+pub use plain::{Plain, plain};
 pub use refusal::refusal;
 
 use crate::document::Value;
@@ -155,6 +157,6 @@ fn deeper_than(value: &Value, limit: usize) -> bool {
 }
 
 #[cfg(test)]
-mod identity;
+pub(crate) mod identity;
 #[cfg(test)]
 mod tests;

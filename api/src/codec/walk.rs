@@ -11,7 +11,7 @@ use serde_json::{Map, Number, Value};
 
 use super::path::{Path, Step};
 use super::scalar::{Misfit, Scalar};
-use crate::schema::{Field, Presence, Schema, Shape, Type, TypeId};
+use crate::schema::{Field, Presence, Schema, Shape, Shortened, Type, TypeId};
 
 /// How many problems are worth telling.
 const PROBLEMS: usize = 100;
@@ -208,7 +208,7 @@ fn go_type(schema: &Schema, of: &Type) -> String {
         Type::RawExtension => "runtime.RawExtension".to_owned(),
         Type::FieldsV1 => "v1.FieldsV1".to_owned(),
         Type::Any => "interface {}".to_owned(),
-        Type::Message(id) => {
+        Type::Message(id) | Type::Union(id, _) => {
             let mut parts = schema.shape(*id).name().rsplit('.');
             let name = parts.next().unwrap_or_default();
             parts.next().map_or_else(|| name.to_owned(), |package| format!("{package}.{name}"))
@@ -239,6 +239,9 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+        if matches!(self.of, Type::Union(_, Shortened::Bool)) {
+            return Ok(Some(Value::Bool(value)));
+        }
         Ok(self.scalar(Scalar::Bool(value)))
     }
 
@@ -280,6 +283,8 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         match self.of {
             Type::List(of) => self.list(of, list).map(|items| Some(Value::Array(items))),
+            Type::Union(id, Shortened::List) => self.list(&Type::Message(*id), list).map(|all| Some(Value::Array(all))),
+            Type::Union(_, Shortened::Strings) => self.list(&Type::String, list).map(|all| Some(Value::Array(all))),
             _ => {
                 while list.next_element::<IgnoredAny>()?.is_some() {}
                 Ok(self.mismatch("array"))
@@ -289,7 +294,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         match self.of {
-            Type::Message(id) => self.message(*id, map).map(|fields| Some(Value::Object(fields))),
+            Type::Message(id) | Type::Union(id, _) => self.message(*id, map).map(|fields| Some(Value::Object(fields))),
             Type::Map(of) => self.map(of, map).map(|fields| Some(Value::Object(fields))),
             _ => {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}

@@ -12,6 +12,11 @@ use super::{DEPTH, Malformed, offset};
 use crate::document::Value;
 
 pub(super) fn read(seed: Seed<'_, '_>, body: &[u8]) -> Result<Option<Value>, Malformed> {
+    read_seed(seed, body)
+}
+
+/// Reads with any other seed.
+pub(super) fn read_seed<'de, S: DeserializeSeed<'de>>(seed: S, body: &'de [u8]) -> Result<S::Value, Malformed> {
     let text = std::str::from_utf8(body).map_err(|error| Malformed::at("invalid UTF-8", error.valid_up_to()))?;
     serde_saphyr::with_deserializer_from_str_with_options(text, options(), |reader| seed.deserialize(reader))
         .map_err(|error| malformed(&error, body))

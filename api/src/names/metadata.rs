@@ -132,7 +132,13 @@ fn validate_finalizers(object: &Value, causes: &mut Causes) {
         let why = "finalizer orphan and foregroundDeletion cannot be both set";
         causes.invalid(field, object.at(&["metadata", "finalizers"]), why);
     }
-    for (at, name) in texts(finalizers).enumerate() {
+}
+
+/// What the kinds of Kubernetes itself ask of finalizers, and the machinery that custom kinds stand on does not: each has a
+/// domain, or is one of three.
+pub fn validate_kube_finalizers(object: &Value, causes: &mut Causes) {
+    let field = "metadata.finalizers";
+    for (at, name) in texts(object.list(&["metadata", "finalizers"])).enumerate() {
         if !name.contains('/') && !["kubernetes", "orphan", "foregroundDeletion"].contains(&name) {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             causes.invalid(format!("{field}[{at}]"), &name.into(), why);
@@ -141,7 +147,14 @@ fn validate_finalizers(object: &Value, causes: &mut Causes) {
 }
 
 fn validate_managed_fields(object: &Value, causes: &mut Causes) {
-    for (at, entry) in object.list(&["metadata", "managedFields"]).iter().enumerate() {
+    validate_managers(object.at(&["metadata", "managedFields"]), causes);
+}
+
+/// metadata.managedFields as a client sent it.
+pub fn validate_managers(list: &Value, causes: &mut Causes) {
+    for (at, entry) in
+        list.as_array().into_iter().flatten().enumerate().filter(|(_, entry)| *entry != &Value::Object(Map::new()))
+    {
         let field = |name: &str| format!("metadata.managedFields[{at}].{name}");
         if !["Apply", "Update"].contains(&entry.text(&["operation"])) {
             causes.invalid(field("operation"), &entry.text(&["operation"]).into(), "must be `Apply` or `Update`");
@@ -200,6 +213,7 @@ mod tests {
     fn fields(object: &Value, namespaced: bool) -> Vec<String> {
         let mut causes = Causes::default();
         validate_metadata(object, namespaced, is_dns1123_subdomain, &mut causes);
+        validate_kube_finalizers(object, &mut causes);
         causes.0.into_iter().map(|cause| cause.field).collect()
     }
 
@@ -232,9 +246,9 @@ mod tests {
                 "metadata.ownerReferences.uid",
                 "metadata.ownerReferences",
                 "metadata.finalizers",
-                "metadata.finalizers[2]",
                 "metadata.managedFields[0].operation",
                 "metadata.managedFields[0].manager",
+                "metadata.finalizers[2]",
             ]
         );
         let large = json!({"metadata": {"name": "a", "annotations": {"a": "x".repeat(MAX_ANNOTATIONS)}}});

@@ -10,7 +10,8 @@ mod schemas;
 use serde_json::json;
 
 use crate::document::Value;
-use crate::resource::{Registry, Resource, Served};
+use crate::registry::Registry;
+use crate::resource::{Resource, Served};
 
 /// `/openapi/v3`'s paths: `api/v1`, `apis/apps/v1`, … of that registry.
 pub fn group_versions(registry: &Registry) -> Vec<String> {

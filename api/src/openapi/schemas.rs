@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, json};
 
 use crate::document::{Document, Value};
-use crate::schema::{Field, ListType, Presence, Schema, Shape, Type};
+use crate::schema::{Field, ListType, Presence, Schema, Shape, Shortened, Type};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
@@ -93,6 +93,8 @@ impl<'a> Schemas<'a> {
                     json!({"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]})
                 }
                 Some("Time" | "MicroTime") => json!({"type": "string", "format": "date-time"}),
+                // A union may be anything, and OpenAPI leaves it at that.
+                Some("JSONSchemaPropsOrArray" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrStringArray") => json!({}),
                 _ => json!({"type": "object"}),
             };
             self.done.insert(name.to_owned(), schema);
@@ -176,6 +178,10 @@ impl<'a> Schemas<'a> {
             Type::FieldsV1 => self.scalar("io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1"),
             Type::Any => json!({"x-kubernetes-preserve-unknown-fields": true}),
             Type::Message(id) => self.message(shape.schema.shape(*id)),
+            Type::Union(id, shortened) => {
+                self.message(shape.schema.shape(*id));
+                self.scalar(union(*shortened))
+            }
             Type::List(item) => json!({"type": "array", "items": self.of(shape, item)}),
             Type::Map(value) => json!({"type": "object", "additionalProperties": self.of(shape, value)}),
         }
@@ -184,6 +190,15 @@ impl<'a> Schemas<'a> {
     fn scalar(&mut self, name: &'static str) -> Value {
         self.scalars.insert(name);
         reference(name)
+    }
+}
+
+/// The name of a union of apiextensions.
+fn union(shortened: Shortened) -> &'static str {
+    match shortened {
+        Shortened::List => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray",
+        Shortened::Bool => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrBool",
+        Shortened::Strings => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray",
     }
 }
 

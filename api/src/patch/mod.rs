@@ -1,5 +1,5 @@
-//! The patch types that change a document: JSON patch, merge patch, strategic merge patch. Server-side apply has its room
-//! beside them.
+//! The patch types that change a document: JSON patch, merge patch, strategic merge patch. Server-side apply, which needs to
+//! know who owns what, has a room of its own ([`crate::apply`]).
 //!
 //! A patch never sees a half-patched document: it applies as a whole or not at all. Start reading at [`apply`].
 
@@ -22,6 +22,8 @@ pub enum PatchType {
     Merge,
     /// application/strategic-merge-patch+json
     Strategic,
+    /// application/apply-patch+yaml: see [`crate::apply`].
+    Apply,
 }
 
 impl PatchType {
@@ -31,6 +33,7 @@ impl PatchType {
             "application/json-patch+json" => Some(Self::Json),
             "application/merge-patch+json" => Some(Self::Merge),
             "application/strategic-merge-patch+json" => Some(Self::Strategic),
+            "application/apply-patch+yaml" => Some(Self::Apply),
             _ => None,
         }
     }
@@ -45,6 +48,7 @@ pub fn apply(kind: PatchType, patch: &[u8], document: &Value, shape: Shape<'_>) 
         PatchType::Json => json::apply(patch, document)?,
         PatchType::Merge => merge::apply(patch, document)?,
         PatchType::Strategic => strategic::apply(patch, document, shape)?,
+        PatchType::Apply => return Err(Status::bad_request("an applied document is no patch of another one")),
     };
     if !patched.is_object() {
         let mut causes = Causes::default();

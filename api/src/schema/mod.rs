@@ -52,10 +52,23 @@ pub enum Type {
     Any,
     /// A message of the same schema.
     Message(TypeId),
+    /// A message, or something shorter in its place: the unions of apiextensions.
+    Union(TypeId, Shortened),
     /// A list of those.
     List(Box<Type>),
     /// A map from text to those.
     Map(Box<Type>),
+}
+
+/// What may stand in a message's place in JSON. In protobuf each has a field of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortened {
+    /// A list of such messages: JSONSchemaPropsOrArray.
+    List,
+    /// Whether anything goes: JSONSchemaPropsOrBool.
+    Bool,
+    /// A list of texts: JSONSchemaPropsOrStringArray.
+    Strings,
 }
 
 /// How a field behaves when it is absent, null or zero. Named after what the reference's Go structs do.
@@ -206,7 +219,7 @@ impl Schema {
             Type::Quantity => Some(Value::from("0")),
             Type::Message(id) => Some(Value::Object(self.messages[id.0 as usize].zero.clone())),
             Type::List(_) | Type::Map(_) => None,
-            Type::Time | Type::MicroTime | Type::RawExtension | Type::FieldsV1 | Type::Any => None,
+            Type::Time | Type::MicroTime | Type::RawExtension | Type::FieldsV1 | Type::Any | Type::Union(..) => None,
         }
     }
 
@@ -263,7 +276,7 @@ impl<'a> Shape<'a> {
     /// The shape behind a type: of a message itself, of a list's items, of a map's values. `None` for scalars.
     pub fn inside(self, of: &Type) -> Option<Shape<'a>> {
         match of {
-            Type::Message(id) => Some(self.schema.shape(*id)),
+            Type::Message(id) | Type::Union(id, _) => Some(self.schema.shape(*id)),
             Type::List(inner) | Type::Map(inner) => self.inside(inner),
             _ => None,
         }

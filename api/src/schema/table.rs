@@ -1,6 +1,6 @@
 //! The committed table of built-in types, and how it is read.
 //!
-//! One line opens a package (`P io.k8s.api.core.v1`), one a message (`T Container`, with ` atomic` behind it where
+//! One line opens a package (`P io.k8s.api.core.v1`), one a message (`T Container`, with ` atomic` or ` open` behind it where
 //! server-side apply replaces it as a whole), and each other line is a field, in the order of names:
 //!
 //! ```text
@@ -17,7 +17,10 @@ use std::collections::HashMap;
 
 use smol_str::SmolStr;
 
-use super::{Field, ListType, Message, PatchStrategy, Presence, Schema, Type, TypeId};
+use super::{Field, ListType, Message, PatchStrategy, Presence, Schema, Shortened, Type, TypeId};
+
+/// What the unions of apiextensions are about.
+const PROPS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
 
 /// The types of Kubernetes v1.36.
 pub(super) const V1_36: &str = include_str!("../../schema/v1.36.txt");
@@ -28,18 +31,19 @@ pub(super) fn parse(text: &'static str) -> Schema {
     let mut messages: Vec<Message> = Vec::with_capacity(ids.len());
     let mut package = "";
     let mut fields = Vec::new();
-    let mut head: Option<(SmolStr, bool)> = None;
-    let mut finish = |head: Option<(SmolStr, bool)>, fields: Vec<Field>| {
-        if let Some((name, atomic)) = head {
-            messages.push(Message { atomic, ..Message::new(name, fields) });
+    let mut head: Option<(SmolStr, &'static str)> = None;
+    let mut finish = |head: Option<(SmolStr, &'static str)>, fields: Vec<Field>| {
+        if let Some((name, words)) = head {
+            let has = |word: &str| words.split(' ').any(|found| found == word);
+            messages.push(Message { atomic: has("atomic"), open: has("open"), ..Message::new(name, fields) });
         }
     };
     for line in lines(text) {
         if let Some(name) = line.strip_prefix("P ") {
             package = name;
         } else if let Some(name) = line.strip_prefix("T ") {
-            let (name, atomic) = name.strip_suffix(" atomic").map_or((name, false), |name| (name, true));
-            let next = Some((full_name(package, name), atomic));
+            let (name, words) = name.split_once(' ').unwrap_or((name, ""));
+            let next = Some((full_name(package, name), words));
             finish(std::mem::replace(&mut head, next), std::mem::take(&mut fields));
         } else {
             let field = field(line, package, &ids).unwrap_or_else(|| panic!("the schema table has a bad line: {line}"));
@@ -66,7 +70,7 @@ fn names(text: &'static str) -> HashMap<SmolStr, TypeId> {
             package = name;
         } else if let Some(name) = line.strip_prefix("T ") {
             let id = TypeId(ids.len() as u32);
-            let name = name.strip_suffix(" atomic").unwrap_or(name);
+            let name = name.split(' ').next().unwrap_or_default();
             ids.insert(full_name(package, name), id);
         }
     }
@@ -156,6 +160,9 @@ fn type_of(word: &str, package: &str, ids: &HashMap<SmolStr, TypeId>) -> Option<
         "RawExtension" => Type::RawExtension,
         "FieldsV1" => Type::FieldsV1,
         "any" => Type::Any,
+        "SchemaOrList" => Type::Union(*ids.get(PROPS)?, Shortened::List),
+        "SchemaOrBool" => Type::Union(*ids.get(PROPS)?, Shortened::Bool),
+        "SchemaOrStrings" => Type::Union(*ids.get(PROPS)?, Shortened::Strings),
         _ => Type::Message(match word.strip_prefix('.') {
             Some(name) => *ids.get(&full_name(package, name))?,
             None => *ids.get(word)?,

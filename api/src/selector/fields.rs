@@ -1,7 +1,9 @@
 //! Field selectors: `metadata.name=a,spec.nodeName!=b`.
 
+use std::borrow::Cow;
+
 use super::Selectable;
-use crate::resource::Resource;
+use crate::resource::{Resource, SelectableField, Spread};
 
 /// A parsed field selector of one resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,12 +18,14 @@ struct Term {
     value: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Field {
     Name,
     Namespace,
     /// Index into [`Resource::selectable`].
     At(usize),
+    /// Of a custom kind, whose fields may be declared after its objects were written: the field's name is the way to it.
+    Path(SelectableField),
 }
 
 impl FieldSelector {
@@ -48,10 +52,11 @@ impl FieldSelector {
     /// Whether it selects the object.
     pub fn matches(&self, object: &dyn Selectable) -> bool {
         self.terms.iter().all(|term| {
-            let found = match term.field {
-                Field::Name => object.name(),
-                Field::Namespace => object.namespace(),
-                Field::At(at) => object.field(at),
+            let found: Cow<'_, str> = match &term.field {
+                Field::Name => object.name().into(),
+                Field::Namespace => object.namespace().into(),
+                Field::At(at) => object.field(*at).into(),
+                Field::Path(field) => object.custom_field(field).to_string().into(),
             };
             (found == term.value) == term.equals
         })
@@ -61,10 +66,11 @@ impl FieldSelector {
     pub fn text(&self, resource: &Resource) -> String {
         let mut text = String::new();
         for term in &self.terms {
-            let label = match term.field {
+            let label = match &term.field {
                 Field::Name => "metadata.name",
                 Field::Namespace => "metadata.namespace",
-                Field::At(at) => &resource.selectable[at].label,
+                Field::At(at) => &resource.selectable[*at].label,
+                Field::Path(field) => &field.label,
             };
             text.push_str(if text.is_empty() { "" } else { "," });
             text.push_str(label);
@@ -81,21 +87,21 @@ impl FieldSelector {
 
     /// The value that metadata.name must equal, if it must.
     pub fn name(&self) -> Option<&str> {
-        self.value_of(Field::Name)
+        self.value_of(&Field::Name)
     }
 
     /// The value that metadata.namespace must equal, if it must.
     pub fn namespace(&self) -> Option<&str> {
-        self.value_of(Field::Namespace)
+        self.value_of(&Field::Namespace)
     }
 
     /// The value that selectable field number `at` must equal, if it must.
     pub fn equals(&self, at: usize) -> Option<&str> {
-        self.value_of(Field::At(at))
+        self.value_of(&Field::At(at))
     }
 
-    fn value_of(&self, field: Field) -> Option<&str> {
-        self.terms.iter().find(|term| term.equals && term.field == field).map(|term| term.value.as_str())
+    fn value_of(&self, field: &Field) -> Option<&str> {
+        self.terms.iter().find(|term| term.equals && term.field == *field).map(|term| term.value.as_str())
     }
 }
 
@@ -108,8 +114,13 @@ impl Field {
             "metadata.namespace" => return Ok(Self::Namespace),
             _ => {}
         }
-        if let Some(at) = resource.selectable.iter().position(|field| field.label == label) {
-            return Ok(Self::At(at));
+        // Who only passes a selector on need not know how a custom kind is defined.
+        let undefined = resource.served.is_empty() && resource.spread == Spread::Scope;
+        match resource.selectable.iter().position(|field| field.label == label) {
+            Some(at) if resource.spread == Spread::Scope => return Ok(Self::Path(resource.selectable[at].clone())),
+            Some(at) => return Ok(Self::At(at)),
+            None if undefined => return Ok(Self::Path(SelectableField::custom(label))),
+            None => {}
         }
         Err(match resource.id_name.as_str() {
             "jobs.batch" => format!("field label {label:?} not supported for Job"),
@@ -171,7 +182,7 @@ mod tests {
     use super::*;
     use smol_str::SmolStr;
 
-    use crate::resource::{ResourceId, Rules, SelectableField, Spread};
+    use crate::resource::{ResourceId, Rules};
     use crate::schema::Schema;
 
     fn resource(id_name: &'static str, labels: &[&'static str]) -> Resource {
@@ -229,6 +240,20 @@ mod tests {
         let selector = parse("spec.nodeName=x,metadata.namespace=b,metadata.name!=a");
         assert_eq!((selector.name(), selector.namespace(), selector.equals(0)), (None, Some("b"), Some("x")));
         assert!(parse("").is_everything() && !selector.is_everything());
+    }
+
+    #[test]
+    fn fields_of_custom_kinds_are_read_when_they_are_asked_for() {
+        let undefined = Resource::undefined(ResourceId(0), "widgets.example.com");
+        let widget = json!({"metadata": {"name": "a"}, "spec": {"color": "red", "size": 3, "on": true}});
+        let widget = Bare::new(&undefined, &widget);
+        let parse = |text: &str| FieldSelector::parse(text, &undefined).unwrap();
+        for text in ["spec.color=red", "spec.size=3,spec.on=true", "spec.other=", "metadata.name=a,spec.color!=blue"] {
+            assert!(parse(text).matches(&widget), "{text}");
+            let passed_on = parse(text).text(&undefined);
+            assert_eq!(FieldSelector::parse(&passed_on, &undefined), Ok(parse(text)));
+        }
+        assert!(!parse("spec.color=blue").matches(&widget));
     }
 
     #[test]

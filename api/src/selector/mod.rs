@@ -15,7 +15,7 @@ pub use shard::ShardSelector;
 use smol_str::SmolStr;
 
 use crate::document::{Document, Value};
-use crate::resource::Resource;
+use crate::resource::{Resource, SelectableField};
 
 /// What a selector looks at.
 pub trait Selectable {
@@ -23,6 +23,8 @@ pub trait Selectable {
     fn label(&self, key: &str) -> Option<&str>;
     /// The value of the resource's selectable field number `at` (see [`Resource::selectable`]).
     fn field(&self, at: usize) -> &str;
+    /// The value of a field of a custom kind.
+    fn custom_field(&self, field: &SelectableField) -> SmolStr;
     /// metadata.name
     fn name(&self) -> &str;
     /// metadata.namespace
@@ -75,6 +77,10 @@ impl Selectable for Bare<'_> {
 
     fn field(&self, at: usize) -> &str {
         &self.fields[at]
+    }
+
+    fn custom_field(&self, field: &SelectableField) -> SmolStr {
+        field.read(self.document)
     }
 
     fn name(&self) -> &str {

@@ -73,7 +73,7 @@ impl Strategy for Deployment {
     }
 
     fn scale(&self) -> Option<ScalePaths> {
-        Some(replicas::SCALE)
+        Some(replicas::scale())
     }
 }
 

@@ -8,6 +8,8 @@
 //!
 //! Start reading at [`of`], then one small kind (`lease.rs`), then `deployment.rs` and `pod_spec/`.
 
+use smol_str::SmolStr;
+
 use crate::document::Value;
 use crate::names;
 use crate::status::Causes;
@@ -18,6 +20,7 @@ mod config_map;
 mod controller_revision;
 mod cron_job;
 mod csi;
+mod custom_resource_definition;
 mod daemon_set;
 mod deployment;
 mod endpoint_slice;
@@ -110,6 +113,11 @@ pub trait Strategy: Send + Sync {
         false
     }
 
+    /// Whether finalizers need a domain of their own.
+    fn qualifies_finalizers(&self) -> bool {
+        true
+    }
+
     /// Paths of spec.replicas, status.replicas and the selector for the `scale` subresource.
     fn scale(&self) -> Option<ScalePaths> {
         None
@@ -117,14 +125,14 @@ pub trait Strategy: Send + Sync {
 }
 
 /// Where a kind keeps what autoscaling/v1 Scale shows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ScalePaths {
     /// `spec.replicas`
-    pub replicas: &'static [&'static str],
+    pub replicas: Vec<SmolStr>,
     /// `status.replicas`
-    pub status: &'static [&'static str],
-    /// The label selector: a metav1.LabelSelector or a map of labels.
-    pub selector: &'static [&'static str],
+    pub status: Vec<SmolStr>,
+    /// The label selector: a metav1.LabelSelector, a map of labels, or text; empty for none.
+    pub selector: Vec<SmolStr>,
 }
 
 /// A kind about which the schema says everything.
@@ -161,6 +169,7 @@ pub fn of(group: &str, kind: &str) -> &'static dyn Strategy {
         ("discovery.k8s.io", "EndpointSlice") => &endpoint_slice::EndpointSlice,
         ("policy", "PodDisruptionBudget") => &pod_disruption_budget::PodDisruptionBudget,
         ("admissionregistration.k8s.io", _) => of_admission(kind),
+        ("apiextensions.k8s.io", _) => &custom_resource_definition::CustomResourceDefinition,
         ("coordination.k8s.io", "Lease") => &lease::Lease,
         ("coordination.k8s.io", "LeaseCandidate") => &lease_candidate::LeaseCandidate,
         ("flowcontrol.apiserver.k8s.io", "FlowSchema") => &flow_control::FlowSchema,

@@ -51,7 +51,7 @@ impl Strategy for ReplicaSet {
     }
 
     fn scale(&self) -> Option<ScalePaths> {
-        Some(replicas::SCALE)
+        Some(replicas::scale())
     }
 }
 

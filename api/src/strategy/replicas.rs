@@ -1,14 +1,22 @@
 //! Counts of replicas: what workloads are asked for and what they report.
 
 use super::path::Path;
+use smol_str::SmolStr;
+
 use super::{ScalePaths, field};
 use crate::document::Value;
 use crate::names;
 use crate::status::Causes;
 
 /// The `scale` subresource of everything with spec.replicas and a selector.
-pub(super) const SCALE: ScalePaths =
-    ScalePaths { replicas: &["spec", "replicas"], status: &["status", "replicas"], selector: &["spec", "selector"] };
+pub(super) fn scale() -> ScalePaths {
+    let path = |steps: [&'static str; 2]| steps.map(SmolStr::new_static).to_vec();
+    ScalePaths {
+        replicas: path(["spec", "replicas"]),
+        status: path(["status", "replicas"]),
+        selector: path(["spec", "selector"]),
+    }
+}
 
 /// The counts of a status: none negative, no part more than the whole.
 pub(super) fn status(status: &Value, counts: &[&str], parts: &[&str], causes: &mut Causes) {

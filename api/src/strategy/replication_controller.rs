@@ -63,7 +63,7 @@ impl Strategy for ReplicationController {
     }
 
     fn scale(&self) -> Option<ScalePaths> {
-        Some(replicas::SCALE)
+        Some(replicas::scale())
     }
 
     fn orphans_by_default(&self) -> bool {

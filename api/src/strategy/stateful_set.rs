@@ -106,7 +106,7 @@ impl Strategy for StatefulSet {
     }
 
     fn scale(&self) -> Option<ScalePaths> {
-        Some(replicas::SCALE)
+        Some(replicas::scale())
     }
 }
 

@@ -7,6 +7,7 @@
 //! Invariant: a row has a cell for every column, whatever the object lacks.
 
 mod admissionregistration;
+mod apiextensions;
 mod apiregistration;
 mod apps;
 mod autoscaling;
@@ -31,23 +32,27 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use self::cell::{AGE, NAME, Row};
-use crate::document::Value;
-use crate::resource::Resource;
+use crate::crd;
+use crate::document::{Document, Value};
+use crate::resource::{Resource, Served};
 
 /// metav1.TableColumnDefinition
 #[derive(Clone, Copy, Debug)]
-pub struct Column {
+pub struct Header<'a> {
     /// Header.
-    pub name: &'static str,
+    pub name: &'a str,
     /// `string`, `integer`, `date`, …
-    pub kind: &'static str,
+    pub kind: &'a str,
     /// `name` for the name's column, otherwise empty.
-    pub format: &'static str,
+    pub format: &'a str,
     /// Shown by `kubectl get -h`-style tools.
-    pub description: &'static str,
+    pub description: &'a str,
     /// 0 is always shown, 1 with `-o wide`.
     pub priority: i32,
 }
+
+/// A column of a built-in kind.
+pub type Column = Header<'static>;
 
 /// How one kind is shown.
 struct Printer {
@@ -62,7 +67,7 @@ struct Printer {
 static PLAIN: Printer = Printer { resource: "", columns: &[NAME, AGE], print: |row| _ = row.name().age() };
 
 static PRINTERS: LazyLock<HashMap<&'static str, &'static Printer>> = LazyLock::new(|| {
-    let groups: [&'static [Printer]; 19] = [
+    let groups: [&'static [Printer]; 20] = [
         pods::PRINTERS,
         core::PRINTERS,
         apps::PRINTERS,
@@ -82,6 +87,7 @@ static PRINTERS: LazyLock<HashMap<&'static str, &'static Printer>> = LazyLock::n
         resource::PRINTERS,
         internal::PRINTERS,
         apiregistration::PRINTERS,
+        apiextensions::PRINTERS,
     ];
     groups.into_iter().flatten().map(|printer| (printer.resource, printer)).collect()
 });
@@ -90,14 +96,24 @@ fn printer(resource: &Resource) -> &'static Printer {
     PRINTERS.get(resource.id_name.as_str()).copied().unwrap_or(&PLAIN)
 }
 
-/// The columns of a kind.
-pub fn columns(resource: &Resource) -> &'static [Column] {
-    printer(resource).columns
+/// The columns of a kind in a served version.
+pub fn columns<'a>(resource: &'a Resource, served: &'a Served) -> Vec<Header<'a>> {
+    let Some(custom) = &served.custom else { return printer(resource).columns.to_vec() };
+    let header = |column: &'a crd::columns::Column| Header {
+        name: &column.name,
+        kind: &column.kind,
+        format: &column.format,
+        description: &column.description,
+        priority: column.priority,
+    };
+    std::iter::once(NAME).chain(custom.columns.iter().map(header)).collect()
 }
 
 /// The cells of one object (stored version), one for each column. `now` is in microseconds since 1970.
-pub fn cells(resource: &Resource, object: &Value, now: i64) -> Vec<Value> {
-    printer(resource).row(object, now)
+pub fn cells(resource: &Resource, served: &Served, object: &Value, now: i64) -> Vec<Value> {
+    let Some(custom) = &served.custom else { return printer(resource).row(object, now) };
+    let cells = custom.columns.iter().map(|column| column.cell(object, now));
+    std::iter::once(object.name().into()).chain(cells).collect()
 }
 
 impl Printer {

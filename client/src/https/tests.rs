@@ -10,8 +10,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rustls_pki_types::PrivateKeyDer;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::fake::manual_ambient;
@@ -21,7 +23,19 @@ use crate::{Client, ClientError};
 struct Server {
     target: Target,
     connections: Arc<AtomicU32>,
+    /// How many more pieces of slow answers may be sent.
+    pieces: Arc<Semaphore>,
     stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Stops, and returns when all its sockets are closed.
+    async fn stopped(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
 }
 
 type Body = BoxBody<Bytes, std::convert::Infallible>;
@@ -30,7 +44,7 @@ fn whole(text: impl Into<Bytes>) -> Body {
     Full::new(text.into()).boxed()
 }
 
-async fn answer(request: hyper::Request<Incoming>, seen: u32) -> hyper::Response<Body> {
+async fn answer(request: hyper::Request<Incoming>, seen: u32, pieces: Arc<Semaphore>) -> hyper::Response<Body> {
     let header = |name: &str| request.headers().get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
     let about = serde_json::json!({
         "path": request.uri().path(), "version": format!("{:?}", request.version()), "connection": seen,
@@ -38,10 +52,13 @@ async fn answer(request: hyper::Request<Incoming>, seen: u32) -> hyper::Response
     });
     match request.uri().path() {
         "/p/slow" => {
-            let chunks = futures_util::stream::unfold(0u32, |at| async move {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                let line = format!("{{\"type\":\"ADDED\",\"object\":{at}}}\n");
-                (at < 3).then(|| (Ok(Frame::data(Bytes::from(line))), at + 1))
+            let chunks = futures_util::stream::unfold(0u32, move |at| {
+                let pieces = pieces.clone();
+                async move {
+                    pieces.acquire().await.unwrap().forget();
+                    let line = format!("{{\"type\":\"ADDED\",\"object\":{at}}}\n");
+                    (at < 3).then(|| (Ok(Frame::data(Bytes::from(line))), at + 1))
+                }
             });
             hyper::Response::new(BodyExt::boxed(StreamBody::new(chunks)))
         }
@@ -64,16 +81,18 @@ async fn serve(alpn: &[&[u8]], port: u16) -> Server {
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (connections, stop) = (Arc::new(AtomicU32::new(0)), CancellationToken::new());
-    let (count, stopped) = (connections.clone(), stop.clone());
-    tokio::spawn(async move {
+    let (pieces, tasks) = (Arc::new(Semaphore::new(0)), TaskTracker::new());
+    let (count, stopped, few, tracker) = (connections.clone(), stop.clone(), pieces.clone(), tasks.clone());
+    tasks.spawn(async move {
         while let Some(Ok((tcp, _))) = stopped.run_until_cancelled(listener.accept()).await {
             let (acceptor, seen, stopped) = (acceptor.clone(), count.fetch_add(1, Ordering::SeqCst), stopped.clone());
-            tokio::spawn(async move {
+            let few = few.clone();
+            tracker.spawn(async move {
                 let Ok(stream) = acceptor.accept(tcp).await else { return };
-                let service =
-                    service_fn(
-                        move |request| async move { Ok::<_, std::convert::Infallible>(answer(request, seen).await) },
-                    );
+                let service = service_fn(move |request| {
+                    let answer = answer(request, seen, few.clone());
+                    async move { Ok::<_, std::convert::Infallible>(answer.await) }
+                });
                 let builder = auto::Builder::new(TokioExecutor::new());
                 let serving = builder.serve_connection(TokioIo::new(stream), service);
                 stopped.run_until_cancelled(serving).await;
@@ -92,7 +111,7 @@ async fn serve(alpn: &[&[u8]], port: u16) -> Server {
         authorization: Authorization::Token("t0ken".into()),
         namespace: "default".into(),
     };
-    Server { target, connections, stop }
+    Server { target, connections, pieces, stop, tasks }
 }
 
 fn client(server: &Server) -> Client {
@@ -132,8 +151,17 @@ async fn a_body_arrives_in_pieces() {
         let server = serve(&[alpn], 0).await;
         let transport = HttpsTransport::new(&server.target, HttpsOptions::new(manual_ambient())).unwrap();
         let answer = transport.send(Request::get("/slow").body(Bytes::new()).unwrap()).await.unwrap();
-        let chunks: Vec<_> = answer.into_body().collect().await;
-        assert!(chunks.len() >= 3 && chunks.iter().all(Result::is_ok), "{chunks:?}");
+        let mut body = answer.into_body();
+        for at in 0..3 {
+            // The next piece leaves when this one has come.
+            server.pieces.add_permits(1);
+            let piece = body.next().await.unwrap().unwrap();
+            assert_eq!(piece, format!("{{\"type\":\"ADDED\",\"object\":{at}}}\n"));
+        }
+        server.pieces.add_permits(1);
+        while let Some(end) = body.next().await {
+            assert!(end.unwrap().is_empty());
+        }
     }
 }
 
@@ -155,13 +183,23 @@ async fn it_connects_again_after_a_restart() {
     let port = server.target.port;
     let client = client(&server);
     ask(&client, "/x").await;
-    server.stop.cancel();
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let error = client.create::<serde_json::Value>(&crate::known::PODS, "a", &serde_json::json!({})).await.unwrap_err();
-    assert!(matches!(&error, ClientError::Transport(error) if !error.sent), "{error:?}");
+    server.stopped().await;
+    // Until the client has read that the connection is closed it may still send on it.
+    let mut tries = 0..100;
+    loop {
+        let made = client.create::<serde_json::Value>(&crate::known::PODS, "a", &serde_json::json!({})).await;
+        match made.unwrap_err() {
+            ClientError::Transport(error) if !error.sent => break,
+            ClientError::Transport(_) if tries.next().is_some() => {}
+            other => panic!("{other:?}"),
+        }
+    }
     // The new server has a new certificate, which this client does not trust.
     server = serve(&[b"h2"], port).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // The pause before it tries again is over.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    tokio::time::resume();
     let error = client.raw_get("/x").await.unwrap_err().to_string();
     assert!(error.contains("no TLS with"), "{error}");
     server.target.ca.clear();

@@ -8,6 +8,7 @@
 //! credentials of one cluster are nobody's in another.
 
 pub(crate) mod record;
+pub(crate) mod restore;
 pub(crate) mod route;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use api::ambient::Ambient;
 use api::status::Reason;
-use api::{Registry, Status};
+use api::{Registry, Status, Version};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use shards::Topology;
@@ -40,6 +41,8 @@ pub(crate) struct Cluster {
     pub(crate) id: SmolStr,
     /// The bearer tokens that count here.
     pub(crate) tokens: Tokens,
+    /// Versions below it are of another cluster that had the name before, or of what a backup was made of.
+    pub(crate) floor: Version,
 }
 
 impl Cluster {
@@ -60,7 +63,8 @@ pub(crate) struct Clusters {
 
 impl Clusters {
     pub(crate) fn new(topology: Topology, registry: Arc<Registry>, ambient: Ambient, id: SmolStr, of: Tokens) -> Self {
-        let default = Arc::new(Cluster { name: SmolStr::new_static(DEFAULT), id, tokens: of });
+        let default = Cluster { name: SmolStr::new_static(DEFAULT), id, tokens: of, floor: Version::ZERO };
+        let default = Arc::new(default);
         Self { topology, registry, ambient, default, known: Mutex::default() }
     }
 
@@ -93,11 +97,12 @@ impl Clusters {
     }
 
     async fn read(&self, name: &str) -> Result<Arc<Cluster>, Status> {
-        let Some(Record { name, id, phase, token_digest }) = self.record(name).await? else {
+        let Some(Record { name, id, phase, token_digest, floor, .. }) = self.record(name).await? else {
             return Err(unknown(name));
         };
         match phase {
-            Phase::Ready => Ok(Arc::new(Cluster { tokens: Tokens::administrator(token_digest), name, id })),
+            Phase::Ready => Ok(Arc::new(Cluster { tokens: Tokens::administrator(token_digest), name, id, floor })),
+            Phase::Restoring => Err(Status::unavailable(format!("the cluster {name:?} is being restored"))),
             Phase::Creating => Err(Status::unavailable(format!("the cluster {name:?} is being created"))),
         }
     }

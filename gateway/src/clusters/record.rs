@@ -12,7 +12,7 @@ use api::{Object, Status, Value, Version};
 use bytes::Bytes;
 use serde_json::json;
 use shards::Bootstrap;
-use shards::service::{DeleteOptions, Format, Outcome, Request, UserInfo, Verb, WriteOptions};
+use shards::service::{DeleteOptions, Format, Outcome, Verb, WriteOptions};
 use smol_str::SmolStr;
 
 use super::route::is_name;
@@ -28,6 +28,8 @@ const KIND: &str = "logicalclusters.internal.shardplane";
 pub(crate) enum Phase {
     /// What every cluster has is still missing.
     Creating,
+    /// What a backup holds is still missing, or some of it.
+    Restoring,
     /// It answers.
     Ready,
 }
@@ -38,8 +40,12 @@ pub(crate) struct Record {
     pub(crate) name: SmolStr,
     pub(crate) id: SmolStr,
     pub(crate) phase: Phase,
-    /// SHA-256 of its administrator's bearer token.
+    /// SHA-256 of its administrator's bearer token; zeros while there is none.
     pub(crate) token_digest: Digest,
+    /// See [`super::Cluster::floor`].
+    pub(crate) floor: Version,
+    /// While it is restored: above every version that either side has issued.
+    pub(crate) above: Version,
 }
 
 impl Record {
@@ -49,21 +55,32 @@ impl Record {
         let phase = match document.text(&["spec", "phase"]) {
             "Ready" => Phase::Ready,
             "Creating" => Phase::Creating,
+            "Restoring" => Phase::Restoring,
             _ => return Err(damaged()),
         };
         let token_digest = read_hex(document.text(&["spec", "tokenDigest"])).ok_or_else(damaged)?;
-        Ok(Self { name: object.name.clone(), id: document.text(&["spec", "id"]).into(), phase, token_digest })
+        let version = |field: &str| match document.text(&["spec", field]) {
+            "" => Ok(Version::ZERO),
+            text => text.parse().map_err(|_| damaged()),
+        };
+        let (floor, above) = (version("floor")?, version("above")?);
+        let id = document.text(&["spec", "id"]).into();
+        Ok(Self { name: object.name.clone(), id, phase, token_digest, floor, above })
     }
 
     fn to_value(&self) -> Value {
         let phase = match self.phase {
             Phase::Creating => "Creating",
+            Phase::Restoring => "Restoring",
             Phase::Ready => "Ready",
         };
         let digest: String = self.token_digest.iter().map(|byte| format!("{byte:02x}")).collect();
         json!({
             "metadata": {"name": &*self.name},
-            "spec": {"id": &*self.id, "phase": phase, "tokenDigest": digest},
+            "spec": {
+                "id": &*self.id, "phase": phase, "tokenDigest": digest,
+                "floor": self.floor.to_string(), "above": self.above.to_string(),
+            },
         })
     }
 
@@ -90,20 +107,7 @@ impl Clusters {
     }
 
     async fn ask(&self, name: &str, verb: Verb) -> Result<Outcome, Status> {
-        let resource = self.kind()?;
-        let request = Request {
-            id: self.ambient.entropy.next_u128(),
-            cluster: self.default.id.clone(),
-            resource: resource.id,
-            served: 0,
-            subresource: SmolStr::default(),
-            namespace: SmolStr::default(),
-            name: name.into(),
-            user: Arc::new(UserInfo { name: "system:apiserver".to_owned(), ..UserInfo::default() }),
-            verb,
-        };
-        let slot = resource.slot(&self.default.id, "", name);
-        self.topology.execute(slot, request).await.map(|answer| answer.outcome)
+        self.ask_of(&self.default.id, self.kind()?, ("", name), verb).await
     }
 
     /// What is stored of a cluster.
@@ -111,7 +115,7 @@ impl Clusters {
         Ok(self.stored(name).await?.map(|(record, _)| record))
     }
 
-    async fn stored(&self, name: &str) -> Result<Option<(Record, Version)>, Status> {
+    pub(super) async fn stored(&self, name: &str) -> Result<Option<(Record, Version)>, Status> {
         match self.ask(name, Verb::Get { version: None }).await {
             Ok(Outcome::Object(object)) => Ok(Some((Record::read(&object)?, object.version))),
             Ok(Outcome::Document(_)) => Err(Status::internal("a get was answered with a document")),
@@ -133,23 +137,23 @@ impl Clusters {
         listed.objects.iter().map(|object| Record::read(object)).collect()
     }
 
+    /// Names of the clusters that answer, the default one included.
+    pub(crate) async fn ready(&self) -> Result<Vec<String>, Status> {
+        let others = self.all().await?.into_iter().filter(|record| record.phase == Phase::Ready);
+        Ok(others.map(|record| record.name.to_string()).chain([DEFAULT.to_owned()]).collect())
+    }
+
     /// Makes a cluster that answers to that token, or goes on where an earlier try was interrupted. 409 where there is
     /// one; 422 for a name that is no DNS label.
     pub(crate) async fn create(&self, name: &str, token: &str, bootstrap: &Bootstrap) -> Result<Record, Status> {
-        if !is_name(name) {
-            let mut causes = Causes::default();
-            causes.invalid("name", &name.into(), &api::names::is_dns1123_label(name).join(", "));
-            return Err(Status::invalid("", "Cluster", name, causes));
-        }
+        self.check_name(name)?;
         let exists = || Status::new(Reason::AlreadyExists, format!("the cluster {name:?} already exists"));
         let mut record = match self.record(name).await? {
             _ if name == DEFAULT => return Err(exists()),
-            Some(Record { phase: Phase::Ready, .. }) => return Err(exists()),
+            Some(Record { phase: Phase::Ready | Phase::Restoring, .. }) => return Err(exists()),
             Some(interrupted) => interrupted,
             None => {
-                let suffix = self.ambient.entropy.next_u64() as u32;
-                let id = format!("{name}.{suffix:08x}").into();
-                let fresh = Record { name: name.into(), id, phase: Phase::Creating, token_digest: digest_of(token) };
+                let fresh = self.fresh(name, Phase::Creating, digest_of(token));
                 self.write(&fresh, None).await?;
                 fresh
             }
@@ -162,13 +166,32 @@ impl Clusters {
         if stored.phase == Phase::Ready {
             return Err(exists());
         }
+        // Nothing that another cluster of that name was asked for counts here.
+        record.floor = self.raise(&record.id, Version::ZERO).await?;
         (record.phase, record.token_digest) = (Phase::Ready, digest_of(token));
         self.write(&record, Some(version)).await?;
         self.forget(name);
         Ok(record)
     }
 
-    async fn write(&self, record: &Record, over: Option<Version>) -> Result<(), Status> {
+    /// 422 for a name that is no DNS label.
+    pub(super) fn check_name(&self, name: &str) -> Result<(), Status> {
+        if is_name(name) {
+            return Ok(());
+        }
+        let mut causes = Causes::default();
+        causes.invalid("name", &name.into(), &api::names::is_dns1123_label(name).join(", "));
+        Err(Status::invalid("", "Cluster", name, causes))
+    }
+
+    /// A record of a cluster whose id nobody has had before.
+    pub(super) fn fresh(&self, name: &str, phase: Phase, token_digest: Digest) -> Record {
+        let suffix = self.ambient.entropy.next_u64() as u32;
+        let id = format!("{name}.{suffix:08x}").into();
+        Record { name: name.into(), id, phase, token_digest, floor: Version::ZERO, above: Version::ZERO }
+    }
+
+    pub(super) async fn write(&self, record: &Record, over: Option<Version>) -> Result<(), Status> {
         let mut body = record.to_value();
         let uid = uuid::Builder::from_random_bytes(self.ambient.entropy.next_u128().to_be_bytes()).into_uuid();
         let (options, format, uid) = (WriteOptions::default(), Format::Json, uid.to_string());
@@ -204,7 +227,9 @@ mod tests {
     #[test]
     fn records_survive_the_store_and_show_no_secret() {
         let digest = digest_of("secret");
-        let record = Record { name: "a".into(), id: "a.0".into(), phase: Phase::Ready, token_digest: digest };
+        let (floor, above) = (Version(7), Version::ZERO);
+        let record =
+            Record { name: "a".into(), id: "a.0".into(), phase: Phase::Ready, token_digest: digest, floor, above };
         let hex = record.to_value()["spec"]["tokenDigest"].as_str().unwrap().to_owned();
         assert_eq!(read_hex(&hex), Some(digest));
         assert!(!record.shown().to_string().contains(&hex));

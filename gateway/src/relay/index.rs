@@ -1,5 +1,6 @@
 //! Who wants an event: looked up, not scanned for.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use api::Resource;
@@ -101,20 +102,16 @@ impl Index {
     /// Takes everybody out.
     pub(crate) fn drain(&mut self) -> Watchers {
         let index = std::mem::take(self);
-        let maps = index.namespaces.into_values().chain(index.fields.into_values()).chain(index.names.into_values());
-        index.all.into_iter().chain(maps.flatten()).collect()
+        let maps = [sorted(index.namespaces), sorted(index.fields), sorted(index.names)];
+        index.all.into_iter().chain(maps.into_iter().flatten().flatten()).collect()
     }
 
     /// Takes some out.
     pub(crate) fn extract(&mut self, mut gone: impl FnMut(&Watcher) -> bool) -> Watchers {
         let mut out: Watchers = self.all.extract_if(.., |watcher| gone(watcher)).collect();
-        let mut from = |watchers: &mut Watchers| {
-            out.extend(watchers.extract_if(.., |watcher| gone(watcher)));
-            !watchers.is_empty()
-        };
-        self.namespaces.retain(|_, watchers| from(watchers));
-        self.names.retain(|_, watchers| from(watchers));
-        self.fields.retain(|_, watchers| from(watchers));
+        extract_from(&mut self.namespaces, &mut gone, &mut out);
+        extract_from(&mut self.names, &mut gone, &mut out);
+        extract_from(&mut self.fields, &mut gone, &mut out);
         self.count -= out.len();
         out
     }
@@ -149,6 +146,31 @@ impl Index {
             watchers.iter().for_each(&mut visit);
         }
     }
+}
+
+/// In the order of the keys, so that watchers are told of the end in the same order each time.
+fn sorted<K: Ord>(map: HashMap<K, Watchers>) -> Vec<Watchers> {
+    let mut all: Vec<(K, Watchers)> = map.into_iter().collect();
+    all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    all.into_iter().map(|(_, watchers)| watchers).collect()
+}
+
+/// Takes some out of a map, in the order of its keys.
+fn extract_from<K: Ord + Hash + Clone>(
+    map: &mut HashMap<K, Watchers>,
+    gone: &mut impl FnMut(&Watcher) -> bool,
+    out: &mut Watchers,
+) {
+    let mut found: Vec<(K, Watchers)> = Vec::new();
+    map.retain(|key, watchers| {
+        let taken: Watchers = watchers.extract_if(.., |watcher| gone(watcher)).collect();
+        if !taken.is_empty() {
+            found.push((key.clone(), taken));
+        }
+        !watchers.is_empty()
+    });
+    found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    out.extend(found.into_iter().flat_map(|(_, watchers)| watchers));
 }
 
 /// Whether the watcher was in the bucket, and whether that is empty now.

@@ -138,6 +138,10 @@ impl Relays {
     pub(crate) fn relay(&self, cluster: &SmolStr, resource: &Arc<Resource>) -> Arc<Relay> {
         let key = (cluster.clone(), resource.id);
         let mut relays = self.relays.lock();
+        // A kind that is defined anew has other versions: who watches begins again, as with the reference.
+        if let Some(relay) = relays.get(&key).filter(|relay| !Arc::ptr_eq(&relay.resource, resource)) {
+            relay.stop.cancel();
+        }
         relays.retain(|_, relay| !relay.stop.is_cancelled());
         relays.entry(key).or_insert_with(|| Relay::start(self, cluster.clone(), resource.clone())).clone()
     }
@@ -297,6 +301,7 @@ impl Relay {
         };
         let passed = tokio::time::timeout(VERSION_WAIT, async {
             tokio::select! {
+                biased;
                 () = passed => {}
                 () = show => {}
             }
@@ -330,6 +335,7 @@ impl Relay {
         ticks.tick().await;
         loop {
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => break,
                 _ = ticks.tick() => {}
             }

@@ -31,12 +31,7 @@ pub(crate) fn document(document: &Value) -> Result<Bytes, Status> {
     let schema = Schema::builtin();
     let object = match shape_of(&schema, api_version, kind) {
         Some(shape) => protobuf::object(shape, document).map_err(Status::internal)?,
-        // Its one field is the metadata of any object.
-        None if kind == "PartialObjectMetadata" => {
-            let shape = schema.named(&format!("{META}.ObjectMeta")).expect("the table has metav1");
-            let metadata = protobuf::object(shape, document.at(&["metadata"])).map_err(Status::internal)?;
-            [protobuf::field_head(1, metadata.len()), metadata].concat()
-        }
+        None if kind == "PartialObjectMetadata" => protobuf::metadata(document).map_err(Status::internal)?,
         None => return Err(unknown(kind)),
     };
     Ok(enveloped(api_version, kind, &object))

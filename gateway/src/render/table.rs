@@ -22,7 +22,7 @@ pub(crate) struct Tables<'a> {
 impl Tables<'_> {
     /// A table without rows.
     pub(crate) fn empty(&self, metadata: Value) -> Value {
-        let columns: Vec<Value> = columns(self.resource)
+        let columns: Vec<Value> = columns(self.resource, self.served)
             .iter()
             .map(|column| {
                 json!({
@@ -54,7 +54,7 @@ impl Tables<'_> {
     /// One row.
     pub(crate) fn row(&self, object: &Object) -> Value {
         let mut document = object.document();
-        let mut row = json!({ "cells": cells(self.resource, &document, self.now) });
+        let mut row = json!({ "cells": cells(self.resource, self.served, &document, self.now) });
         match self.include {
             IncludeObject::Nothing => {}
             IncludeObject::Metadata => {

@@ -46,17 +46,8 @@ pub(super) async fn create(
         check_place(&ticket)?;
         let Create { name } = serde_json::from_slice(&body)
             .map_err(|error| Status::bad_request(format!("a body like {{\"name\": \"blue\"}} is wanted: {error}")))?;
-        let (high, low) = (inner.ambient.entropy.next_u128(), inner.ambient.entropy.next_u128());
-        let token = BASE64_URL_SAFE_NO_PAD.encode([high.to_be_bytes(), low.to_be_bytes()].concat());
-        let bootstrap = Bootstrap {
-            cluster: inner.config.cluster.clone(),
-            registry: inner.registry.clone(),
-            ambient: inner.ambient.clone(),
-            service_cidr: inner.config.service_cidr,
-            // Behind the address is the default cluster.
-            advertise: None,
-        };
-        let record = inner.clusters.create(&name, &token, &bootstrap).await?;
+        let token = new_token(&inner);
+        let record = inner.clusters.create(&name, &token, &bootstrap(&inner)).await?;
         let mut shown = record.shown();
         shown["token"] = token.into();
         Ok(render::value(201, &shown, false))
@@ -78,7 +69,25 @@ pub(super) async fn delete(
     deleted.await.unwrap_or_else(refusal)
 }
 
+/// A bearer token that nobody guesses.
+pub(super) fn new_token(inner: &Inner) -> String {
+    let (high, low) = (inner.ambient.entropy.next_u128(), inner.ambient.entropy.next_u128());
+    BASE64_URL_SAFE_NO_PAD.encode([high.to_be_bytes(), low.to_be_bytes()].concat())
+}
+
+/// What a cluster that is not the default one is made with.
+pub(super) fn bootstrap(inner: &Inner) -> Bootstrap {
+    Bootstrap {
+        cluster: inner.config.cluster.clone(),
+        registry: inner.registry.clone(),
+        ambient: inner.ambient.clone(),
+        service_cidr: inner.config.service_cidr,
+        // Behind the address is the default cluster.
+        advertise: None,
+    }
+}
+
 /// A tenant's administrator is nobody here.
-fn check_place(ticket: &Ticket) -> Result<(), Status> {
+pub(super) fn check_place(ticket: &Ticket) -> Result<(), Status> {
     if ticket.cluster.is_default() { Ok(()) } else { Err(Status::unknown_path()) }
 }

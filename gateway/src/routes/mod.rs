@@ -1,11 +1,13 @@
 //! Everything that is no resource: health, version, metrics, discovery, OpenAPI; and the way to the resources.
 
+mod backup;
 mod clusters;
 mod discovery;
 mod etag;
 mod health;
 mod metrics;
 mod openapi;
+mod restore;
 mod version;
 
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use api::Status;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 use http::Response;
 
 use crate::completion::Failure;
@@ -49,6 +51,10 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
         .route("/openapi/v3/{*path}", get(openapi::document))
         .route("/shardplane/v1/clusters", get(clusters::list).post(clusters::create))
         .route("/shardplane/v1/clusters/{name}", delete(clusters::delete))
+        .route(crate::backup::PATH, get(backup::serve))
+        .route("/shardplane/v1/clusters/{name}/restore", post(restore::begin))
+        .route("/shardplane/v1/clusters/{name}/restore/{id}/objects", post(restore::objects).layer(restore::limit()))
+        .route("/shardplane/v1/clusters/{name}/restore/{id}/finish", post(restore::finish))
         .fallback(resource)
         .method_not_allowed_fallback(async || {
             refusal(Status::new(
@@ -71,10 +77,10 @@ async fn resource(
     Extension(ticket): Extension<Ticket>,
     request: Request,
 ) -> Response<Body> {
-    let Ticket { info, user, .. } = ticket;
+    let Ticket { info, user, cluster } = ticket;
     if !info.is_resource {
         return refusal(Status::unknown_path());
     }
     let (parts, body) = request.into_parts();
-    verbs::dispatch(inner, info, user, parts.headers, body).await.unwrap_or_else(refusal)
+    verbs::dispatch(inner, info, (user, cluster.floor), parts.headers, body).await.unwrap_or_else(refusal)
 }

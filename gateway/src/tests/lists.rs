@@ -180,3 +180,38 @@ async fn deletecollection_deletes_what_it_lists() {
     assert_eq!(names(&cluster.get(&path).await.1), [format!("{namespace}/c")]);
     assert_eq!(cluster.ask(Method::DELETE, ALL, &Value::Null).await.0, 405, "not in all namespaces at once");
 }
+
+/// While a write is pending, what is published is older than the shard's clock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_list_is_never_older_than_it_was_asked_to_be() {
+    let cluster = std::sync::Arc::new(Cluster::start(1).await);
+    let namespace = cluster.namespace_on(0).await;
+    cluster.store.set_latency(std::time::Duration::from_millis(3));
+    let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writers: Vec<_> = (0..6)
+        .map(|writer| {
+            let (cluster, namespace, done) = (cluster.clone(), namespace.clone(), done.clone());
+            tokio::spawn(async move {
+                for at in 0.. {
+                    if done.load(std::sync::atomic::Ordering::Relaxed) {
+                        break;
+                    }
+                    cluster.config_map(&namespace, &format!("map-{writer}-{at}")).await;
+                }
+            })
+        })
+        .collect();
+    let secrets = format!("/api/v1/namespaces/{namespace}/secrets");
+    let maps = format!("/api/v1/namespaces/{namespace}/configmaps");
+    for _ in 0..150 {
+        // Nothing is pending there, so this is of now.
+        let wanted = version_of(&cluster.get(&secrets).await.1);
+        let path = format!("{maps}?fieldSelector=metadata.name=none&resourceVersion={wanted}");
+        let (code, list) = cluster.get(&path).await;
+        assert!(code == 200 && version_of(&list) >= wanted, "{wanted}: {list}");
+    }
+    done.store(true, std::sync::atomic::Ordering::Relaxed);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+}

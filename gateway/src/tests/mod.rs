@@ -1,6 +1,8 @@
 //! The gateway over real shards.
 
+mod backups;
 mod clusters;
+mod forms;
 mod lists;
 mod logs;
 mod moves;

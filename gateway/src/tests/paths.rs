@@ -86,10 +86,18 @@ async fn bad_input_gets_a_status() {
     assert_eq!(send("application/json", vec![b' '; (3 << 20) + 1]).await.0, 413);
     let yaml = b"metadata:\n  name: from-yaml\ndata:\n  a: b\n".to_vec();
     assert_eq!(send("application/yaml", yaml).await.0, 201);
-    let apply = Request::patch(format!("{maps}/x")).header("content-type", "application/apply-patch+yaml");
-    let (code, status) = read(cluster.send(apply.body(Body::from("{}")).unwrap()).await).await;
-    assert_eq!(code, 415);
-    assert!(status["message"].as_str().unwrap().contains("server-side apply"));
+    let patch = |kind: &'static str, query: &str| {
+        let request = Request::patch(format!("{maps}/x?{query}")).header("content-type", kind);
+        let answer = cluster.send(request.body(Body::from("{}")).unwrap());
+        async { read(answer.await).await }
+    };
+    let (code, status) = patch("application/apply-patch+yaml", "").await;
+    assert_eq!((code, &status["details"]["causes"][0]["field"]), (422, &json!("fieldManager")), "{status}");
+    let (code, status) = patch("application/merge-patch+json", "force=true").await;
+    assert_eq!((code, &status["details"]["causes"][0]["field"]), (422, &json!("force")), "{status}");
+    assert_eq!(patch("application/apply-patch+cbor", "fieldManager=me").await.0, 415);
+    let (code, status) = patch("application/apply-patch+yaml", "fieldManager=me").await;
+    assert_eq!((code, status["message"].as_str()), (400, Some("invalid object type: /, Kind=")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,6 +3,7 @@
 //! A connection's client certificate is looked at once, when it is made. Start reading at [`Gateway::serve`].
 
 pub(crate) mod client;
+mod fresh;
 mod server;
 
 use std::io;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -26,6 +28,8 @@ use tokio_util::task::TaskTracker;
 
 #[cfg(test)]
 pub(crate) use server::config as server_config;
+
+use fresh::Fresh;
 
 use crate::authn::certificate_user;
 use crate::config::Limits;
@@ -84,8 +88,7 @@ impl Gateway {
         files: TlsFiles,
         shutdown: CancellationToken,
     ) -> Result<(), ServeError> {
-        let tls = server::config(&files, self.inner.config.client_ca.as_deref())?;
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let fresh = Fresh::new(files, self.inner.config.client_ca.as_deref())?;
         let listen_error = |error| {
             let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
             ServeError::Listen { address, error }
@@ -94,10 +97,11 @@ impl Gateway {
         let listener = TcpListener::from_std(listener.try_clone().map_err(listen_error)?).map_err(listen_error)?;
         let connections = TaskTracker::new();
         let budget = Arc::new(Semaphore::new(self.inner.config.limits.connections));
-        let accept = self.accept(&listener, &acceptor, &budget, &connections, &shutdown);
+        let accept = self.accept(&listener, &fresh, &budget, &connections, &shutdown);
         tokio::select! {
             () = shutdown.cancelled() => {}
             never = accept => match never {},
+            never = fresh.keep() => match never {},
         }
         drop(listener);
         self.stop();
@@ -111,7 +115,7 @@ impl Gateway {
     async fn accept(
         &self,
         listener: &TcpListener,
-        acceptor: &TlsAcceptor,
+        fresh: &Fresh,
         budget: &Arc<Semaphore>,
         connections: &TaskTracker,
         shutdown: &CancellationToken,
@@ -122,7 +126,7 @@ impl Gateway {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let connection =
-                        connect(self.inner.clone(), self.handler(), stream, peer, acceptor.clone(), shutdown.clone());
+                        connect(self.inner.clone(), self.handler(), stream, peer, fresh.acceptor(), shutdown.clone());
                     connections.spawn(async move {
                         connection.await;
                         drop(permit);
@@ -157,6 +161,7 @@ async fn connect(
         tracing::debug!(%peer, %error, "the connection is gone already");
         return;
     }
+    let (stream, cork) = wire::cork(stream);
     let handshake = tokio::time::timeout(limits.arrival.min(Duration::from_secs(10)), acceptor.accept(stream));
     let stream = tokio::select! {
         () = shutdown.cancelled() => return,
@@ -175,7 +180,8 @@ async fn connect(
     let certificates = stream.get_ref().1.peer_certificates();
     let identity = certificates.and_then(|chain| certificate_user(chain.first()?));
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let answer = gateway.handle(request.map(Body::new), identity.clone());
+        // Boxed, for whatever holds it is moved many times on the way into its task.
+        let answer = gateway.handle(request.map(Body::new), identity.clone()).boxed();
         async move { Ok::<_, std::convert::Infallible>(answer.await) }
     });
     inner.metrics.connections.inc();
@@ -183,7 +189,7 @@ async fn connect(
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let result = tokio::select! {
-        result = connection.as_mut() => result,
+        result = wire::after_others(connection.as_mut(), cork) => result,
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::time::timeout(limits.grace, connection).await.unwrap_or(Ok(()))

@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 
 use super::Call;
 use crate::continuation::Continuation;
-use crate::list::{self, ListOptions, Listed, Scope};
+use crate::list::{self, At, ListOptions, Listed, Scope};
 use crate::render::list::{ListMeta, answer};
 
 pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
@@ -22,6 +22,10 @@ pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
 
 /// Reads a page. One whose state is gone is refused with the reference's advice.
 pub(super) async fn page(call: &Call, scope: &Scope, options: &ListOptions) -> Result<Listed, Status> {
+    // It may be the version of another cluster that had this name before, or of what a backup was made of.
+    if matches!(options.at, At::Exactly(version) if version < call.floor) {
+        return Err(expired(scope, options));
+    }
     match list::list(&call.gateway.topology, scope, options).await {
         Err(status) if status.reason() == Reason::Expired => Err(expired(scope, options)),
         listed => listed,

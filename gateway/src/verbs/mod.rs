@@ -16,9 +16,10 @@ use api::codec::{self, Format};
 use api::resource::Served;
 use api::selector::{FieldSelector, LabelSelector, Selector, ShardSelector};
 use api::status::Reason;
-use api::{Object, Resource, Status};
+use api::{Object, Resource, Status, Version};
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -42,35 +43,35 @@ pub(crate) struct Call {
     pub(crate) served: usize,
     /// Empty for cluster-scoped kinds, whatever the path says.
     pub(crate) namespace: SmolStr,
+    /// What was below it in the cluster is no past of what is there.
+    pub(crate) floor: Version,
 }
 
 /// Executes a request on a resource.
 pub(crate) async fn dispatch(
     gateway: Arc<Inner>,
     info: Arc<RequestInfo>,
-    user: Arc<UserInfo>,
+    (user, floor): (Arc<UserInfo>, Version),
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response<Body>, Status> {
-    let (resource, served) = match gateway.registry.resolve(&info.group, &info.version, &info.resource) {
-        Some((resource, served)) => (resource.clone(), served),
-        None => return Err(Status::unknown_path()),
-    };
+    let (resource, served) = gateway.kinds.resolve(&info).await.ok_or_else(Status::unknown_path)?;
     let namespace = if resource.namespaced { info.namespace.clone() } else { SmolStr::default() };
-    let call = Call { gateway, info, user, headers, resource, served, namespace };
+    let call = Call { gateway, info, user, headers, resource, served, namespace, floor };
     call.check()?;
     if call.info.subresource == "log" && call.resource.id_name == "pods" {
-        return logs::serve(call).await;
+        return logs::serve(call).boxed().await;
     }
+    // What is large and rare is boxed, so that the others are small.
     match call.info.verb {
         "get" => get::serve(call).await,
-        "list" => list::serve(call).await,
-        "watch" => watch::serve(call).await,
+        "list" => list::serve(call).boxed().await,
+        "watch" => watch::serve(call).boxed().await,
         "create" => create::serve(call, body).await,
         "update" => update::serve(call, body).await,
         "patch" => patch::serve(call, body).await,
         "delete" => delete::serve(call, body).await,
-        "deletecollection" => deletecollection::serve(call, body).await,
+        "deletecollection" => deletecollection::serve(call, body).boxed().await,
         _ => Err(call.not_allowed()),
     }
 }

@@ -94,7 +94,11 @@ pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
         let (forms, clock) = (gateway.forms.clone(), gateway.ambient.clock.clone());
         Presenter::new(call.resource.clone(), call.served, output, forms, clock)
     };
-    let stream = match gateway.relays.follow(&scope.cluster, &scope.resource, reach, from, filter).await {
+    let followed = match from < call.floor {
+        true => Err(Status::expired(format!("too old resource version: {from} ({})", call.floor))),
+        false => gateway.relays.follow(&scope.cluster, &scope.resource, reach, from, filter).await,
+    };
+    let stream = match followed {
         Ok(feed) => Stream::Live(feed),
         // The reference starts the stream and says it there.
         Err(status) if matches!(status.reason(), Reason::Expired | Reason::Gone) => Stream::Refused(status),

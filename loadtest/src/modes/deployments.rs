@@ -94,14 +94,19 @@ fn follow(
     let path = format!("{}?watch=1&resourceVersion={version}", PODS.collection(namespace));
     async move {
         let mut known = HashSet::new();
-        let watched = watch_lines(&transport, &path, |line| {
-            let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else { return true };
-            if line.object.status.phase == "Running" && known.insert(line.object.metadata.name.to_owned()) {
-                // The channel holds every Pod of the test, so this fails only when nobody waits any more.
-                return seen.try_send(clock.boot()).is_ok();
-            }
-            true
-        })
+        let watched = watch_lines(
+            &transport,
+            &path,
+            || (),
+            |line| {
+                let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else { return true };
+                if line.object.status.phase == "Running" && known.insert(line.object.metadata.name.to_owned()) {
+                    // The channel holds every Pod of the test, so this fails only when nobody waits any more.
+                    return seen.try_send(clock.boot()).is_ok();
+                }
+                true
+            },
+        )
         .await;
         if let Err(error) = watched {
             tracing::warn!(%error, "the watch of the test's Pods failed");

@@ -51,6 +51,10 @@ pub enum Mode {
         /// Watchers
         #[arg(long, default_value_t = 50)]
         watchers: u32,
+        /// Nodes that the Pods are bound to: each watcher watches the Pods of one node, in turn, as a kubelet does. 0: the
+        /// Pods are bound to none, and each watcher watches all of them
+        #[arg(long, default_value_t = 0)]
+        nodes: u32,
         /// Pods that are labelled again and again
         #[arg(long, default_value_t = 1000)]
         pods: u32,
@@ -76,7 +80,7 @@ pub(crate) async fn run(bench: &Bench<'_>) -> Result<Report, LoadError> {
         Mode::Nodes { count } => nodes::run(bench, *count).await,
         Mode::Pods { count } => pods::run(bench, *count).await,
         Mode::List { pods, limit } => list::run(bench, *pods, *limit).await,
-        Mode::Watch { watchers, pods } => watch::run(bench, *watchers, *pods).await,
+        Mode::Watch { watchers, nodes, pods } => watch::run(bench, *watchers, *nodes, *pods).await,
         Mode::Deployments { count, replicas, timeout } => deployments::run(bench, *count, *replicas, *timeout).await,
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::{History, Key, KeyId, Line, List, Listed, Operation, Told, Watch};
+use super::{History, Key, KeyId, Line, List, Listed, Micros, Operation, Told, Watch};
 
 /// One line, for writing.
 #[derive(Serialize)]
@@ -18,6 +18,7 @@ enum Out<'a> {
     List(&'a List),
     Watch(&'a Watch),
     Told(usize, &'a Line),
+    Crash(Micros),
 }
 
 /// One line, as read.
@@ -30,6 +31,7 @@ enum In {
     List(List),
     Watch(Watch),
     Told(usize, Line),
+    Crash(Micros),
 }
 
 /// Why a saved history cannot be read.
@@ -57,6 +59,7 @@ impl History {
         };
         self.terms.iter().try_for_each(|term| put(&Out::Term(term)))?;
         self.keys.iter().try_for_each(|key| put(&Out::Key(key)))?;
+        self.crashes.iter().try_for_each(|crash| put(&Out::Crash(*crash)))?;
         self.operations.iter().try_for_each(|operation| put(&Out::Operation(operation)))?;
         self.lists.iter().try_for_each(|list| put(&Out::List(list)))?;
         for (number, watch) in self.watches.iter().enumerate() {
@@ -85,6 +88,7 @@ impl History {
                 In::Operation(operation) => history.operations.push(operation),
                 In::List(list) => history.lists.push(list),
                 In::Watch(watch) => history.watches.push(watch),
+                In::Crash(time) => history.crashes.push(time),
                 In::Told(watch, line) => match history.watches.get_mut(watch) {
                     Some(watch) => watch.lines.push(line),
                     None => return Err(wrong(format!("there is no watch {watch} before it"))),

@@ -368,6 +368,8 @@ pub struct History {
     pub lists: Vec<List>,
     /// Watches.
     pub watches: Vec<Watch>,
+    /// When a server lost what it had acknowledged early: it died, or was taken for dead.
+    pub crashes: Vec<Micros>,
 }
 
 impl History {

@@ -40,6 +40,7 @@ struct Shared {
     keys: RwLock<Keys>,
     terms: Vec<String>,
     pages: Mutex<Vec<Arc<Mutex<Page>>>>,
+    crashes: Mutex<Vec<Micros>>,
 }
 
 /// The collector of one run. Cheap to clone.
@@ -81,6 +82,7 @@ impl Recorder {
             keys: RwLock::default(),
             terms,
             pages: Mutex::default(),
+            crashes: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -104,6 +106,12 @@ impl Recorder {
         self.shared.stamp()
     }
 
+    /// A server crashes now: what it acknowledged early may be lost.
+    pub fn crash(&self) {
+        let now = self.now();
+        self.shared.crashes.lock().push(now);
+    }
+
     /// What was seen until now.
     pub fn history(&self) -> History {
         let pages = self.shared.pages.lock();
@@ -116,6 +124,7 @@ impl Recorder {
         }
         // Taken last: every key that a page names is in it.
         history.keys = self.shared.keys.read().keys.clone();
+        history.crashes.clone_from(&self.shared.crashes.lock());
         history
     }
 }

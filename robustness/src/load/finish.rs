@@ -31,9 +31,9 @@ pub(super) async fn finish(
     let mut marks: Vec<(Key, Version)> = Vec::new();
     for resource in &shared.plan.resources {
         for number in 0..shared.plan.namespaces {
-            let namespace = shared.plan.namespace(number);
+            let namespace = shared.plan.namespace_of(*resource, number);
             for object in 0..shared.plan.objects {
-                let name = format!("object-{object}");
+                let name = shared.plan.object(object);
                 let version = mark(shared, client, &mut log, (*resource, &namespace, &name), until).await?;
                 marks.push((shared.key(*resource, &namespace, &name), version));
             }

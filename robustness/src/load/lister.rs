@@ -43,12 +43,12 @@ pub(super) async fn run(shared: Arc<Shared>, client: Client, number: usize) {
 pub(super) fn scope(shared: &Shared, resource: Resource, random: &mut Random) -> Scope {
     let mut scope = shared.scope(resource);
     if random.below(2) == 0 {
-        scope.namespace = shared.plan.namespace(random.below(shared.plan.namespaces)).into();
+        scope.namespace = shared.plan.namespace_of(resource, random.below(shared.plan.namespaces)).into();
     }
     match random.below(5) {
         0 => scope.tags = 1,
         1 => scope.tags = 3,
-        2 => scope.name = format!("object-{}", random.below(shared.plan.objects)).into(),
+        2 => scope.name = shared.plan.object(random.below(shared.plan.objects)).into(),
         _ => {}
     }
     scope

@@ -115,6 +115,17 @@ impl Plan {
     fn namespace(&self, number: usize) -> String {
         format!("robust-{}-{number}", self.seed)
     }
+
+    fn namespace_of(&self, resource: Resource, number: usize) -> String {
+        match resource {
+            Resource::NodeLeases => "kube-node-lease".to_owned(),
+            _ => self.namespace(number),
+        }
+    }
+
+    fn object(&self, number: usize) -> String {
+        format!("object-{}-{number}", self.seed)
+    }
 }
 
 /// Something that is done to the server while the load runs.
@@ -123,6 +134,8 @@ pub struct Fault {
     pub at: Duration,
     /// For the report.
     pub name: String,
+    /// Whether what was acknowledged early may be lost when it begins.
+    pub crashes: bool,
     /// What. It may take as long as it lasts: a pause and the end of the pause are one fault.
     pub act: BoxFuture<'static, ()>,
 }
@@ -130,7 +143,12 @@ pub struct Fault {
 impl Fault {
     /// A fault.
     pub fn new(at: Duration, name: &str, act: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { at, name: name.to_owned(), act: Box::pin(act) }
+        Self { at, name: name.to_owned(), crashes: false, act: Box::pin(act) }
+    }
+
+    /// One with which a server dies, or is taken for dead, when it begins.
+    pub fn crashing(self) -> Self {
+        Self { crashes: true, ..self }
     }
 }
 
@@ -276,6 +294,9 @@ async fn inject(shared: &Arc<Shared>, faults: Vec<Fault>) -> Vec<(String, Micros
         running.spawn(async move {
             sleep_until(start + fault.at).await;
             let began = recorder.now();
+            if fault.crashes {
+                recorder.crash();
+            }
             fault.act.await;
             (fault.name, began, recorder.now())
         });

@@ -26,6 +26,10 @@ pub enum Resource {
     ConfigMaps,
     /// With admission, defaults and a status; nobody schedules them.
     Pods,
+    /// Acknowledged early; all in kube-node-lease, which must be there.
+    NodeLeases,
+    /// Acknowledged early.
+    Events,
 }
 
 impl Resource {
@@ -34,11 +38,19 @@ impl Resource {
         match self {
             Self::ConfigMaps => &known::CONFIG_MAPS,
             Self::Pods => &known::PODS,
+            Self::NodeLeases => &known::LEASES,
+            Self::Events => &known::EVENTS,
         }
     }
 
+    /// Whether it can be replaced by what the load knows of it. Of others, admission and defaults have added to it, and a Lease
+    /// that is not there is made by an update.
+    pub(super) fn is_replaceable(self) -> bool {
+        self == Self::ConfigMaps
+    }
+
     /// metadata and the rest of a new object.
-    pub(super) fn body(self, name: &str, write: WriteId, tags: u64) -> Value {
+    pub(super) fn body(self, (namespace, name): (&str, &str), write: WriteId, tags: u64) -> Value {
         let mut body = metadata(write, tags);
         body["metadata"]["name"] = name.into();
         match self {
@@ -49,6 +61,12 @@ impl Resource {
                     "containers": [{ "name": "main", "image": "example.com/main:1" }],
                 });
             }
+            Self::NodeLeases => body["spec"] = json!({ "holderIdentity": write.0.to_string() }),
+            Self::Events => {
+                body["involvedObject"] = json!({ "kind": "Pod", "namespace": namespace, "name": name });
+                body["reason"] = "Loaded".into();
+                body["type"] = "Normal".into();
+            }
         }
         body
     }
@@ -56,8 +74,10 @@ impl Resource {
     /// A merge patch that makes the object this write's.
     pub(super) fn patch(self, write: WriteId, tags: u64) -> Value {
         let mut body = metadata(write, tags);
-        if self == Self::ConfigMaps {
-            body["data"] = json!({ "write": write.0.to_string() });
+        match self {
+            Self::ConfigMaps => body["data"] = json!({ "write": write.0.to_string() }),
+            Self::NodeLeases => body["spec"] = json!({ "holderIdentity": write.0.to_string() }),
+            Self::Pods | Self::Events => {}
         }
         body
     }
@@ -159,8 +179,8 @@ mod tests {
 
     #[test]
     fn bodies_carry_what_is_read() {
-        for resource in [Resource::ConfigMaps, Resource::Pods] {
-            let mut body = resource.body("x", WriteId(7), 3);
+        for resource in [Resource::ConfigMaps, Resource::Pods, Resource::NodeLeases, Resource::Events] {
+            let mut body = resource.body(("n", "x"), WriteId(7), 3);
             body["metadata"]["resourceVersion"] = "1".into();
             let seen = read(&body.to_string());
             assert_eq!((seen.state.tags, seen.state.write), (3, WriteId(7)));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Shared;
-use crate::history::{Micros, Outcome, Verb};
+use crate::history::{Listed, Micros, Outcome, Verb};
 use crate::{Guarantee, History, Verdict};
 
 /// What a fault cost.
@@ -24,6 +24,8 @@ pub struct FaultReport {
     pub outage: Duration,
     /// The longest time for which a watch of all namespaces was told nothing, likewise.
     pub watch_pause: Duration,
+    /// The longest time without a page of any list, likewise.
+    pub list_pause: Duration,
 }
 
 /// What a run says of the server.
@@ -86,7 +88,7 @@ impl Report {
         let done = |outcome| matches!(outcome, Outcome::Done { .. } | Outcome::Deleted { .. });
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let broken = |all: &[Guarantee]| all.iter().map(|guarantee| verdict.broken(*guarantee)).sum();
-        let (served, told) = (served(history), told(history));
+        let (served, told, listed) = (served(history), told(history), listed(history));
         let watch_pause = |from, to| told.values().map(|times| longest(times, from, to)).max().unwrap_or_default();
         let span = |from: Micros, to: Micros| Duration::from_micros(to.saturating_sub(from));
         let next = faults.iter().skip(1).map(|fault| fault.1).chain([ended]);
@@ -96,6 +98,7 @@ impl Report {
             took: span(*from, *to),
             outage: served.values().map(|times| longest(times, *from, next)).max().unwrap_or_default(),
             watch_pause: watch_pause(*from, next),
+            list_pause: longest(&listed, *from, next),
         });
         let faults = faults.collect();
         use Guarantee::{WatchBookmarkable, WatchOrdered, WatchReliable, WatchResumable, WatchUnique};
@@ -144,6 +147,14 @@ fn served(history: &History) -> BTreeMap<String, Vec<Micros>> {
     served
 }
 
+/// When pages of lists came.
+fn listed(history: &History) -> Vec<Micros> {
+    let pages = history.lists.iter().filter(|list| matches!(list.outcome, Listed::Page { .. }));
+    let mut listed: Vec<Micros> = pages.filter_map(|list| list.returned).collect();
+    listed.sort_unstable();
+    listed
+}
+
 /// When each watcher of all namespaces read a line, over all its watches.
 fn told(history: &History) -> BTreeMap<u32, Vec<Micros>> {
     let mut told: BTreeMap<u32, Vec<Micros>> = BTreeMap::new();
@@ -183,10 +194,11 @@ impl fmt::Display for Report {
         }
         writeln!(f, "longest pause of a wide watch: {:?}", self.watch_pause)?;
         for fault in &self.faults {
-            let FaultReport { name, began, took, outage, watch_pause } = fault;
+            let FaultReport { name, began, took, outage, watch_pause, list_pause } = fault;
+            writeln!(f, "{name} at {began:?} took {took:?}:")?;
             writeln!(
                 f,
-                "{name} at {began:?} took {took:?}; longest outage {outage:?}, wide watches paused {watch_pause:?}"
+                "  longest outage {outage:?}, wide watches paused {watch_pause:?}, lists paused {list_pause:?}"
             )?;
         }
         self.stalled.iter().chain(&self.odd).try_for_each(|line| writeln!(f, "{line}"))

@@ -34,8 +34,8 @@ pub(super) async fn run(shared: Arc<Shared>, client: Client, number: usize) {
             return;
         }
         let resource = plan.resources[random.below(plan.resources.len())];
-        let namespace = plan.namespace(random.below(plan.namespaces));
-        let name = format!("object-{}", random.below(plan.objects));
+        let namespace = plan.namespace_of(resource, random.below(plan.namespaces));
+        let name = plan.object(random.below(plan.objects));
         let mut task = Task { resource, namespace: &namespace, name: &name, verb: Verb::Get, tags: 0 };
         for _ in 0..ATTEMPTS {
             choose(&shared, &mut random, &mut task);
@@ -57,8 +57,7 @@ fn choose(shared: &Shared, random: &mut Random, task: &mut Task<'_>) {
     task.tags = random.next() % 4;
     task.verb = match random.below(20) {
         0..5 => Verb::Create,
-        // A Pod's spec cannot be replaced by what the load knows of it: admission has added to it.
-        5..11 if task.resource == Resource::ConfigMaps => Verb::Update(of),
+        5..11 if task.resource.is_replaceable() => Verb::Update(of),
         5..14 => Verb::Patch(of),
         14..16 => Verb::Delete(of),
         _ => Verb::Get,
@@ -107,9 +106,9 @@ async fn send(client: &Client, task: &Task<'_>, write: WriteId) -> Result<Option
         body
     };
     match verb {
-        Verb::Create => client.create(api, namespace, &resource.body(name, write, tags)).await.map(Some),
+        Verb::Create => client.create(api, namespace, &resource.body((namespace, name), write, tags)).await.map(Some),
         Verb::Update(version) => {
-            let body = with(resource.body(name, write, tags), version);
+            let body = with(resource.body((namespace, name), write, tags), version);
             client.update(api, namespace, name, "", &body).await.map(Some)
         }
         Verb::Patch(version) => {

@@ -5,6 +5,7 @@
 mod model;
 mod orders;
 mod planted;
+mod relaxed;
 mod traffic;
 mod watcher;
 

@@ -97,6 +97,7 @@ fn is_apart(resource: &Resource, namespace: &str) -> bool {
         Spread::Namespace => false,
         Spread::Name => true,
         Spread::NameIn(only) => namespace == only,
+        Spread::Scope => namespace.is_empty(),
     }
 }
 

@@ -27,7 +27,7 @@ impl Change {
     /// One that is nobody's business: a renewal.
     pub(super) fn silent(ambient: &Ambient) -> Self {
         let id = BatchId(ambient.entropy.next_u128());
-        Self { batch: Batch { id, fences: Vec::new(), writes: Vec::new() } }
+        Self { batch: Batch { id, fences: Vec::new(), writes: Vec::new(), adds: false } }
     }
 
     /// Nothing happens unless the key has this value.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use api::slot::{SLOTS, Slot, SlotSet};
+use api::slot::{self, Slot, SlotSet};
 use bytes::Bytes;
 use store::{Page, Store, StoreError};
 
@@ -73,7 +73,7 @@ pub struct Directory {
 impl Directory {
     /// Reads it all.
     pub async fn read(store: &dyn Store) -> Result<Self, StoreError> {
-        Self::read_of(store, SLOTS).await
+        Self::read_of(store, slot::in_use()).await
     }
 
     /// Reads it as if there were only that many slots.

@@ -31,7 +31,7 @@ impl From<StoreError> for HoldError {
         match error {
             StoreError::Fenced { .. } => Self::Fenced,
             StoreError::Broken(reason) => Self::Broken(reason),
-            StoreError::Unavailable(_) | StoreError::Unknown(_) | StoreError::TooLarge(_) => {
+            StoreError::Unavailable(_) | StoreError::Full(_) | StoreError::Unknown(_) | StoreError::TooLarge(_) => {
                 Self::Later(error.to_string())
             }
         }

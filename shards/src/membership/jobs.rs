@@ -21,8 +21,10 @@ const ADOPTIONS: usize = 4;
 /// Slots that move in one batch: at first, and at most.
 const BATCH: (usize, usize) = (32, 128);
 /// While slots move nobody writes to them. Batches that take longer than the second get smaller, those that take less than the
-/// first get larger.
+/// first get larger. Fewer than [`LEAST`] would not help: what they take is waiting for the store and the heir, and a busy machine
+/// would never be done.
 const STOP: (Duration, Duration) = (Duration::from_millis(12), Duration::from_millis(35));
+const LEAST: usize = 16;
 /// How long nothing is tried again after it has failed.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a member that did not take slots is left alone.
@@ -33,7 +35,8 @@ const HEIR: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs
 /// How a job ended.
 enum Done {
     Fenced(u16, Result<(), StoreError>),
-    Adopted(SlotSet, Result<(), HoldError>),
+    /// How long it took.
+    Adopted(SlotSet, Result<Duration, HoldError>),
     /// How long the slots were nobody's to write to.
     Moved(u16, SlotSet, Result<Duration, MoveError>),
 }
@@ -115,7 +118,10 @@ impl Jobs {
             Ok(Done::Fenced(dead, outcome)) => {
                 self.fencing.remove(&dead);
                 match outcome {
-                    Ok(()) => tracing::warn!(ordinal, dead, "a shard is dead and was fenced: its slots are taken over"),
+                    Ok(()) => {
+                        self.member.metrics.fenced();
+                        tracing::warn!(ordinal, dead, "a shard is dead and was fenced: its slots are taken over");
+                    }
                     // It lives, or another one did it.
                     Err(StoreError::Fenced { .. }) => {}
                     Err(error) => self.failed(&error.into()),
@@ -125,7 +131,11 @@ impl Jobs {
                 self.adoptions -= 1;
                 self.slots = self.slots.difference(&slots);
                 match outcome {
-                    Ok(()) => tracing::info!(ordinal, slots = slots.len(), "slots are served here now"),
+                    Ok(took) => {
+                        self.member.metrics.taken_over(slots.len(), took);
+                        let took_ms = took.as_millis() as u64;
+                        tracing::info!(ordinal, slots = slots.len(), took_ms, "slots are served here now");
+                    }
                     Err(error) => self.failed(&error),
                 }
             }
@@ -147,9 +157,10 @@ impl Jobs {
 
     fn moved(&mut self, heir: u16, slots: &SlotSet, stopped: Duration) {
         let (ordinal, stopped_ms) = (self.member.ordinal(), stopped.as_millis() as u64);
+        self.member.metrics.moved(slots.len(), stopped);
         tracing::info!(ordinal, heir, slots = slots.len(), stopped_ms, "slots have moved");
         if stopped > STOP.1 {
-            self.batch = (self.batch / 2).max(1);
+            self.batch = (self.batch / 2).max(LEAST);
         } else if stopped < STOP.0 {
             self.batch = (self.batch * 2).min(BATCH.1);
         }
@@ -188,8 +199,10 @@ impl Jobs {
         self.slots = self.slots.union(&slots);
         let member = self.member.clone();
         self.running.spawn(async move {
+            let began = member.ambient.clock.boot();
             let outcome = member.holder.adopt(Arc::new(slots.clone())).await;
-            Done::Adopted(slots, outcome)
+            let took = member.ambient.clock.boot().saturating_sub(began);
+            Done::Adopted(slots, outcome.map(|()| took))
         });
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use api::ambient::Ambient;
-use api::slot::{SLOTS, SlotSet};
+use api::slot::{self, SlotSet};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -22,6 +22,8 @@ use super::records::{Pin, Standing};
 use super::register::Registration;
 use super::renew::Holding;
 use super::roster::{MapSource, Roster};
+use crate::latest;
+use crate::metrics::Metrics;
 use crate::service::ShardError;
 use crate::shard::Shard;
 
@@ -42,6 +44,7 @@ pub(crate) struct MemberConfig {
     pub(crate) registration: Registration,
     /// How many slots there are: [`api::slot::SLOTS`], and fewer in tests.
     pub(crate) slots: u16,
+    pub(crate) metrics: Metrics,
 }
 
 /// See the module. [`Member::run`] (in `run.rs`) must run for anything to happen.
@@ -64,8 +67,9 @@ pub struct Member {
     trouble: Mutex<Option<String>>,
     /// Microseconds on the boot clock.
     valid_until: AtomicU64,
-    rosters: watch::Sender<Arc<Roster>>,
+    rosters: latest::Sender<Arc<Roster>>,
     slots: u16,
+    pub(super) metrics: Metrics,
     this: Weak<Self>,
     /// One reads at a time, so that what is published never goes back.
     reading: tokio::sync::Mutex<()>,
@@ -127,11 +131,12 @@ impl Member {
         peers: Arc<dyn Peers>,
     ) -> Arc<Self> {
         let (ambient, holder) = (shard.ambient.clone(), shard.clone());
-        Self::new(MemberConfig { store, ambient, timing, holder, peers, registration, slots: SLOTS })
+        let metrics = shard.metrics().clone();
+        Self::new(MemberConfig { store, ambient, timing, holder, peers, registration, slots: slot::in_use(), metrics })
     }
 
     pub(crate) fn new(config: MemberConfig) -> Arc<Self> {
-        let MemberConfig { store, ambient, timing, holder, peers, registration, slots } = config;
+        let MemberConfig { store, ambient, timing, holder, peers, registration, slots, metrics } = config;
         let member = Self {
             this: Weak::new(),
             store,
@@ -145,10 +150,11 @@ impl Member {
             look: Notify::new(),
             trouble: Mutex::default(),
             valid_until: AtomicU64::new(0),
-            rosters: watch::Sender::new(Arc::new(Roster::default())),
+            rosters: latest::Sender::new(Arc::new(Roster::default())),
             reading: tokio::sync::Mutex::default(),
             registration,
             slots,
+            metrics,
         };
         member.renewed(&Holding::new(&member.registration));
         Arc::new_cyclic(|this| Self { this: this.clone(), ..member })
@@ -194,7 +200,11 @@ impl Member {
 
     pub(super) fn renewed(&self, holding: &Holding) {
         let until = holding.valid_until(&self.timing);
-        self.valid_until.store(u64::try_from(until.as_micros()).unwrap_or(u64::MAX), Ordering::Release);
+        let micros = u64::try_from(until.as_micros()).unwrap_or(u64::MAX);
+        let before = self.valid_until.swap(micros, Ordering::AcqRel);
+        if before != 0 {
+            self.metrics.renewed(Duration::from_micros(micros.saturating_sub(before)));
+        }
         self.holder.serve_until(until);
         *self.trouble.lock() = None;
     }
@@ -203,6 +213,7 @@ impl Member {
     pub(super) fn lost(&self) {
         self.valid_until.store(0, Ordering::Release);
         self.holder.serve_until(Duration::ZERO);
+        self.metrics.owned(0);
     }
 
     pub(super) fn troubled(&self, error: &StoreError) {
@@ -299,13 +310,14 @@ impl MapSource for Member {
         async move {
             self.refresh().await.map_err(|error| ShardError::Unreachable(error.to_string()))?;
             let mut rosters = self.rosters.subscribe();
-            let (publish, following) = watch::channel(rosters.borrow_and_update().clone());
+            let (publish, following) = watch::channel(rosters.get_and_update());
             let this = self.this.clone();
             tokio::spawn(async move {
                 loop {
                     tokio::select! {
+                        biased;
                         changed = rosters.changed() => match changed {
-                            Ok(()) => _ = publish.send_replace(rosters.borrow_and_update().clone()),
+                            Ok(()) => _ = publish.send_replace(rosters.get_and_update()),
                             Err(_) => return,
                         },
                         () = publish.closed() => return,

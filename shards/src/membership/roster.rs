@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::directory::Directory;
 use super::records::{Generation, Standing};
+use crate::latest;
 use crate::service::{ShardError, ShardService};
 use crate::topology::{Member, SlotMap, Topology};
 
@@ -75,13 +76,13 @@ pub trait Services: Send + Sync + 'static {
 /// nobody follows the maps any more.
 pub struct Mapping {
     services: Arc<dyn Services>,
-    maps: watch::Sender<Arc<SlotMap>>,
+    maps: latest::Sender<Arc<SlotMap>>,
 }
 
 impl Mapping {
     /// One without members yet.
     pub fn new(services: Arc<dyn Services>) -> Self {
-        Self { services, maps: watch::Sender::new(Arc::new(SlotMap::new(0, Vec::new()))) }
+        Self { services, maps: latest::Sender::new(Arc::new(SlotMap::new(0, Vec::new()))) }
     }
 
     /// What follows it.
@@ -91,13 +92,16 @@ impl Mapping {
 
     /// Takes a roster over.
     pub fn update(&self, roster: &Roster) {
-        let generation = self.maps.borrow().generation + 1;
+        let generation = self.maps.get().generation + 1;
         let member = |member: &RosterMember| {
             let service = self.services.service(member)?;
             Some(Member { ordinal: member.ordinal, service, slots: member.slots.clone() })
         };
         let members = roster.members.iter().filter_map(member).collect();
-        self.maps.send_replace(Arc::new(SlotMap::new(generation, members)));
+        let before = self.maps.send_replace(Arc::new(SlotMap::new(generation, members)));
+        // A dead member's connections may hang for long. Who waits there finds its successor in the new map.
+        let gone = |member: &&Member| !roster.members.iter().any(|living| living.ordinal == member.ordinal);
+        before.members().iter().filter(gone).for_each(|member| member.service.abandon());
     }
 
     /// Follows one source until it ends.

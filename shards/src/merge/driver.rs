@@ -1,5 +1,6 @@
 //! What feeds a merger: one subscription to each member of the slot map, kept open, and the requests that it asks for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,9 +8,9 @@ use std::time::Duration;
 use api::resource::ResourceId;
 use api::status::Reason;
 use api::{Status, Version};
-use hashbrown::HashMap;
 use parking_lot::Mutex;
 use smol_str::SmolStr;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::machine::Merger;
@@ -46,7 +47,7 @@ type Standing = (Arc<dyn ShardService>, CancellationToken);
 pub struct Sources {
     cluster: SmolStr,
     resource: ResourceId,
-    services: Mutex<HashMap<SourceId, Standing>>,
+    services: Mutex<BTreeMap<SourceId, Standing>>,
     next: AtomicU64,
 }
 
@@ -86,9 +87,10 @@ impl Sources {
     }
 }
 
-/// Follows every member of the slot map, as it changes, until it is told to stop.
+/// Follows every member of the slot map, as it changes, until it is told to stop. Nothing of it goes on behind its end.
 pub async fn drive<M: Merging>(merging: Arc<M>, topology: Topology, stop: CancellationToken) {
     let mut followed: Vec<(Arc<dyn ShardService>, tokio_util::sync::DropGuard)> = Vec::new();
+    let mut tasks = JoinSet::new();
     loop {
         let map = topology.current();
         followed.retain(|(service, _)| map.members().iter().any(|member| is_same(&member.service, service)));
@@ -97,14 +99,17 @@ pub async fn drive<M: Merging>(merging: Arc<M>, topology: Topology, stop: Cancel
                 continue;
             }
             let stop = stop.child_token();
-            tokio::spawn(follow(merging.clone(), service.clone(), *ordinal, stop.clone()));
+            tasks.spawn(follow(merging.clone(), service.clone(), *ordinal, stop.clone()));
             followed.push((service.clone(), stop.drop_guard()));
         }
         tokio::select! {
-            () = stop.cancelled() => return,
+            biased;
+            () = stop.cancelled() => break,
             _ = topology.newer_than(map.generation) => {}
         }
+        while tasks.try_join_next().is_some() {}
     }
+    while tasks.join_next().await.is_some() {}
 }
 
 fn is_same(a: &Arc<dyn ShardService>, b: &Arc<dyn ShardService>) -> bool {

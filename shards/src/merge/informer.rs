@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::driver::{Merging, Sources, drive};
 use super::machine::Merger;
 use super::sink::Sink;
+use crate::latest;
 use crate::service::{Event, ListRequest, ListSlots, ShardError};
 use crate::topology::Topology;
 
@@ -42,6 +43,8 @@ pub struct Informer {
     sources: Sources,
     state: Mutex<State>,
     changed: Notify,
+    /// Grows with each change of the copy, and as it becomes fresher.
+    revision: latest::Sender<u64>,
 }
 
 struct State {
@@ -51,6 +54,18 @@ struct State {
     probe: Option<(Version, Duration)>,
     /// When the copy was last known to miss nothing.
     heard: Option<Duration>,
+}
+
+impl State {
+    /// Takes note if the copy has come as far as was asked.
+    fn look_at_probe(&mut self) {
+        if let Some((version, asked)) = self.probe
+            && self.merger.mark() >= version
+            && self.mirror.is_whole()
+        {
+            (self.heard, self.probe) = (Some(asked), None);
+        }
+    }
 }
 
 /// The objects, and what must be known to keep them whole.
@@ -64,10 +79,13 @@ pub struct Mirror {
     opened: SlotSet,
     /// Events since a list was asked for, while one is.
     since: Option<Vec<Arc<Event>>>,
+    /// How often something changed.
+    changes: u64,
 }
 
 impl Mirror {
     fn apply(&mut self, event: &Event) {
+        self.changes += 1;
         let key = (event.object.namespace.clone(), event.object.name.clone());
         if event.deleted {
             self.objects.remove(&key);
@@ -113,15 +131,18 @@ impl Merging for Informer {
 
     fn merge<R>(&self, act: impl FnOnce(&mut Merger<Arc<Event>>, &mut Mirror) -> R) -> R {
         let mut state = self.state.lock();
-        let State { merger, mirror, probe, heard } = &mut *state;
+        let State { merger, mirror, .. } = &mut *state;
         let before = (mirror.needs, mirror.opened == SlotSet::full());
+        let seen = (merger.mark(), mirror.changes);
         let answer = act(merger, mirror);
         merger.shed(HELD);
-        if let Some((version, asked)) = *probe
-            && merger.mark() >= version
-            && mirror.is_whole()
-        {
-            (*heard, *probe) = (Some(asked), None);
+        state.look_at_probe();
+        let State { merger, mirror, .. } = &*state;
+        if seen != (merger.mark(), mirror.changes) {
+            self.revision.send_if_modified(|revision| {
+                *revision += 1;
+                true
+            });
         }
         if before != (mirror.needs, mirror.opened == SlotSet::full()) {
             self.changed.notify_one();
@@ -135,30 +156,25 @@ impl Merging for Informer {
 }
 
 impl Informer {
-    /// Follows a resource until it is told to stop.
-    pub fn start(
-        topology: Topology,
-        cluster: SmolStr,
-        resource: ResourceId,
-        clock: Arc<dyn Clock>,
-        stop: CancellationToken,
-    ) -> Arc<Self> {
+    /// Follows a resource once it is told to [`Informer::run`].
+    pub fn new(topology: Topology, cluster: SmolStr, resource: ResourceId, clock: Arc<dyn Clock>) -> Arc<Self> {
         let state = State { merger: Merger::default(), mirror: Mirror::default(), probe: None, heard: None };
-        let informer = Arc::new(Self {
+        Arc::new(Self {
             sources: Sources::new(cluster.clone(), resource),
             cluster,
             resource,
-            topology: topology.clone(),
+            topology,
             clock,
             state: Mutex::new(state),
             changed: Notify::new(),
-        });
-        tokio::spawn(drive(informer.clone(), topology, stop.clone()));
-        let (keeper, prober) = (informer.clone(), informer.clone());
-        tokio::spawn(async move {
-            stop.run_until_cancelled(async { tokio::join!(keeper.keep_listed(), prober.keep_probing()) }).await
-        });
-        informer
+            revision: latest::Sender::new(0),
+        })
+    }
+
+    /// Follows until it is told to stop.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let keeping = stop.run_until_cancelled(async { tokio::join!(self.keep_listed(), self.keep_probing()) });
+        tokio::join!(drive(self.clone(), self.topology.clone(), stop.clone()), keeping);
     }
 
     /// The newest known state of one object.
@@ -175,6 +191,39 @@ impl Informer {
     pub fn age(&self) -> Option<Duration> {
         let heard = self.state.lock().heard?;
         Some(self.clock.boot().saturating_sub(heard))
+    }
+
+    /// Up to which version the copy misses nothing; `None` before it is whole.
+    pub fn mark(&self) -> Option<Version> {
+        let state = self.state.lock();
+        state.mirror.is_whole().then(|| state.merger.mark())
+    }
+
+    /// Changes with the copy, and as its mark moves.
+    pub fn revision(&self) -> latest::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// Waits until the copy shows all that was acknowledged before this was called. It may take as long as a shard is away:
+    /// callers give it a deadline.
+    pub async fn catch_up(&self) {
+        let mut revision = self.revision();
+        let map = self.topology.current();
+        let clocks = loop {
+            match try_join_all(map.members().iter().map(|member| member.service.clock())).await {
+                Ok(clocks) => break clocks,
+                Err(_) => tokio::time::sleep(AGAIN).await,
+            }
+        };
+        let now = clocks.into_iter().max().unwrap_or_default();
+        loop {
+            if self.mark().is_some_and(|mark| mark >= now) {
+                return;
+            }
+            self.sources.advance_all(now);
+            // Whoever was not there yet is shown the version again.
+            let _ = tokio::time::timeout(AGAIN, revision.changed()).await;
+        }
     }
 
     /// Lists whenever what was listed is not enough to go on from.
@@ -210,6 +259,11 @@ impl Informer {
         let keyed = |object: Arc<Object>| ((object.namespace.clone(), object.name.clone()), object);
         mirror.objects = objects.into_iter().map(keyed).collect();
         mirror.listed = Some(version);
+        mirror.changes += 1;
+        self.revision.send_if_modified(|revision| {
+            *revision += 1;
+            true
+        });
         for event in mirror.since.take().unwrap_or_default() {
             if event.version > version {
                 mirror.apply(&event);
@@ -256,8 +310,13 @@ impl Informer {
         let map = self.topology.current();
         let clocks = join_all(map.members().iter().map(|member| member.service.clock())).await;
         let Some(now) = clocks.into_iter().flatten().max() else { return };
-        // One that is not answered yet says more about the past than a new one.
-        self.state.lock().probe.get_or_insert((now, asked));
+        {
+            let mut state = self.state.lock();
+            // One that is not answered yet says more about the past than a new one.
+            state.probe.get_or_insert((now, asked));
+            // Where clocks stand still, as after a restart until they have caught up, nobody has anything new to say.
+            state.look_at_probe();
+        }
         self.sources.advance_all(now);
     }
 }

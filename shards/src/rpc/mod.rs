@@ -16,3 +16,5 @@ const WINDOW: usize = 4096;
 const BATCH_CALLS: usize = 512;
 /// … and about so many bytes of bodies, unless a single one is larger.
 const BATCH_BYTES: usize = 256 << 10;
+/// Contexts that are remembered for one exchange: of some thousand kubelets each has its own.
+const CONTEXTS: usize = 16 << 10;

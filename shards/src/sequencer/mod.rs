@@ -12,10 +12,12 @@
 //! - which slots the shard owns changes under the same lock: no write is given a place in a slot that has left.
 
 mod pending;
+mod room;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::object::Draft;
 use api::resource::Durability;
@@ -31,8 +33,13 @@ use crate::lease::Lease;
 use crate::log::Operation;
 use crate::service::{Event, ShardError};
 use crate::table::{Key, Table};
+use room::Full;
 
 pub(crate) use pending::{Loss, Pending, Ticket, Written};
+
+/// How old the oldest pending write may be when another one is acknowledged early: with the time until the next look at it, a
+/// crash takes less than a second's worth of relaxed writes (DESIGN D6).
+const EARLY: Duration = Duration::from_millis(800);
 
 /// Index into a shard's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,6 +127,8 @@ struct Inner {
     /// Watermarks that gateways asked for and that are not true yet.
     wanted: BTreeMap<TableId, Version>,
     lost: bool,
+    /// Since a batch found no room.
+    full: Option<Full>,
 }
 
 /// See the module.
@@ -144,6 +153,7 @@ impl Sequencer {
             in_flight: None,
             wanted: BTreeMap::new(),
             lost: false,
+            full: None,
         };
         Self { inner: Mutex::new(inner), lease, layout, filled: Notify::new() }
     }
@@ -165,6 +175,9 @@ impl Sequencer {
         let mut inner = self.inner.lock();
         if inner.lost || !inner.owned.contains(proposal.slot) || inner.leaving.contains(proposal.slot) {
             return Err(ShardError::NotOwner);
+        }
+        if matches!(proposal.change, Change::Put(_)) {
+            inner.check_room()?;
         }
         if inner.open.is_full() {
             let ticket = inner.in_flight.as_ref().map_or_else(|| inner.open.ticket(), |batch| batch.ticket.clone());
@@ -394,9 +407,16 @@ impl Inner {
         self.open.first.entry(table).or_insert(version);
         let event = Arc::new(Event { version, slot, object, old: base, deleted });
         self.open.writes.push(Written { table, event, request, code, operation });
-        let urgent = durability == Durability::Strict || version > self.clock.durable();
+        let strict = durability == Durability::Strict || version > self.clock.durable();
+        // What there may be no room for is not acknowledged early, nor anything while the store does not answer.
+        let urgent = strict || self.full.is_some() || self.is_behind(version);
         self.open.urgent |= urgent;
         urgent
+    }
+
+    /// Whether something has been pending for so long that more must not be acknowledged early.
+    fn is_behind(&self, version: Version) -> bool {
+        version.micros().saturating_sub(self.settled().micros()) > EARLY.as_micros() as u64
     }
 
     fn settled(&self) -> Version {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use api::slot::Slot;
 use api::{Status, Version};
 use hashbrown::HashMap;
-use tokio::sync::watch;
 
 use super::TableId;
+use crate::latest;
 use crate::log::Operation;
 use crate::service::{Event, ShardError};
 
@@ -51,7 +51,7 @@ type Settled = Option<Result<(), Loss>>;
 #[derive(Clone, Debug)]
 pub(crate) struct Ticket {
     pub(super) number: u64,
-    settled: watch::Receiver<Settled>,
+    settled: latest::Receiver<Settled>,
 }
 
 impl Ticket {
@@ -59,7 +59,7 @@ impl Ticket {
     pub(crate) async fn wait(mut self) -> Result<(), ShardError> {
         let settled = tokio::time::timeout(COMMIT_WAIT, self.settled.wait_for(Option::is_some)).await;
         match settled {
-            Ok(Ok(settled)) => Ok(settled.clone().expect("waited for it")?),
+            Ok(Ok(settled)) => Ok(settled.expect("waited for it")?),
             Ok(Err(_)) => Err(ShardError::Lost("the shard is shutting down".to_owned())),
             Err(_) => {
                 let late = Status::new(api::status::Reason::Timeout, "the store did not answer in time");
@@ -98,7 +98,7 @@ pub(crate) struct Pending {
     pub(super) urgent: bool,
     /// Stored in the same transaction.
     pub(crate) ceiling: Option<Version>,
-    settled: watch::Sender<Settled>,
+    settled: latest::Sender<Settled>,
 }
 
 impl Pending {
@@ -111,7 +111,7 @@ impl Pending {
             bytes: 0,
             urgent: false,
             ceiling: None,
-            settled: watch::Sender::new(None),
+            settled: latest::Sender::new(None),
         }
     }
 
@@ -125,6 +125,11 @@ impl Pending {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.writes.is_empty() && self.ceiling.is_none()
+    }
+
+    /// Whether it takes room.
+    pub(crate) fn adds(&self) -> bool {
+        self.writes.iter().any(|write| !write.event.deleted)
     }
 
     pub(super) fn settle(&self, result: Result<(), Loss>) {

@@ -78,9 +78,7 @@ impl Sequencer {
     /// Makes every later version higher than `floor`, and waits until nothing at or below it is pending and a ceiling above
     /// it is stored: the watermarks of all tables are at or above it then.
     pub(crate) async fn rise(&self, floor: Version) -> Result<(), ShardError> {
-        if let Some(ticket) = self.raise(floor) {
-            ticket.wait().await?;
-        }
+        self.reach(floor).await?;
         loop {
             let ticket = {
                 let mut inner = self.inner.lock();

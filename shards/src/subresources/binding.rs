@@ -52,7 +52,7 @@ fn check(call: Call<'_>, binding: &Value) -> Result<(), Status> {
 
 fn decide(call: Call<'_>, view: &mut View<'_>, binding: &Value) -> Result<Decision, Status> {
     let object: Arc<Object> = view.existing(call)?;
-    let old = object.document();
+    let old = object.working_copy();
     check_preconditions(call, binding, &object, &old)?;
     let name = &call.request.name;
     // Words the reference gives the resource `pods/binding`.

@@ -141,10 +141,11 @@ async fn decrement(call: Call<'_>, budget: &Object, dry_run: bool) -> Result<(),
         subresource: "status".into(),
         ..call.request.clone()
     };
-    let of_budget = Call::new(call.shard, &request)?;
+    let row = call.shard.row(&request)?;
+    let of_budget = Call::new(call.shard, &request, &row)?;
     write(of_budget, dry_run, |view| {
         let object = view.existing(of_budget)?;
-        let mut document = object.document();
+        let mut document = object.working_copy();
         check_budget(&document, &budget.name)?;
         let left = document.int(&["status", "disruptionsAllowed"]).unwrap_or(0) - 1;
         document.set(&["status", "disruptionsAllowed"], left);
@@ -218,10 +219,11 @@ fn close_condition(budget: &mut Value, now: &str) {
 async fn mark_and_delete(call: Call<'_>, mut options: DeleteOptions) -> Result<(), ShardError> {
     if !options.dry_run {
         let request = Request { id: 0, ..call.request.clone() };
-        let marking = Call::new(call.shard, &request)?;
+        let row = call.shard.row(&request)?;
+        let marking = Call::new(call.shard, &request, &row)?;
         let marked = write(marking, false, |view: &mut View<'_>| {
             let object = view.existing(call)?;
-            let old = object.document();
+            let old = object.working_copy();
             delete::check_preconditions(call, &object, &old, &options)?;
             let mut document = old.clone();
             let message = "Eviction API: evicting";

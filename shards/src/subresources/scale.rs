@@ -1,23 +1,26 @@
 //! `scale`: the number of replicas of whatever has some, as an autoscaling/v1 Scale.
 
+use api::apply::ScaleTracking;
 use api::codec::Decoded;
 use api::document::Document;
+use api::schema::Shape;
 use api::strategy::ScalePaths;
 use api::{Causes, Object, Status, Value};
 use serde_json::{Map, json};
+use smol_str::SmolStr;
 
-use crate::service::{Answer, Outcome, ShardError, Verb, WriteOptions};
+use crate::service::{Answer, Outcome, PatchType, ShardError, Verb, WriteOptions};
 use crate::verbs::body::{decode_other, warn_or_refuse};
 use crate::verbs::patch::Patch;
 use crate::verbs::update::{self, Part};
-use crate::verbs::{Call, document_answer, get};
+use crate::verbs::{Call, document_answer, get, managed_fields};
 
 const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 
 /// An object's Scale.
 pub(crate) fn show(call: Call<'_>, object: &Object) -> Result<Answer, Status> {
-    let paths = call.resource.strategy.scale().ok_or_else(Status::unknown_path)?;
-    Ok(document_answer(200, of(paths, object)))
+    let paths = call.rules().scale().ok_or_else(Status::unknown_path)?;
+    Ok(document_answer(200, of(&paths, object)))
 }
 
 /// GET of `scale`.
@@ -27,41 +30,75 @@ pub(crate) fn read(call: Call<'_>) -> Result<Answer, ShardError> {
 
 /// PUT and PATCH of `scale`.
 pub(crate) async fn write(call: Call<'_>) -> Result<Answer, ShardError> {
-    let paths = call.resource.strategy.scale().ok_or_else(Status::unknown_path)?;
+    let paths = call.rules().scale().ok_or_else(Status::unknown_path)?;
     let shape = call.resource.schema.named(SCALE).ok_or_else(Status::unknown_path)?;
     match &call.request.verb {
         Verb::Update { body, format, options, .. } => {
             let mut warnings = Vec::new();
             let wanted = decode_other(shape, "Scale", body, *format, options, &mut warnings)?;
-            set(call, paths, options, warnings, &mut |_, _| Ok(wanted.clone())).await
+            set(call, shape, &paths, options, warnings, &mut |_, _| {
+                Ok(Wanted { scale: wanted.clone(), managers: None })
+            })
+            .await
         }
-        Verb::Patch { body, patch, options } => {
+        Verb::Patch { body, patch: PatchType::Apply, options, .. } => {
             let mut change = |object: &Object, warnings: &mut Vec<String>| {
-                let document = of(paths, object);
+                let config = managed_fields::config(body, options, warnings)?;
+                let before = managed_fields::take_text(&mut object.working_copy());
+                let now = call.now();
+                let applied =
+                    tracking(call, &paths, shape, &now).apply(&before, &of(&paths, object), &config, options.force)?;
+                Ok(Wanted { scale: applied.document, managers: Some(applied.managers) })
+            };
+            set(call, shape, &paths, options, Vec::new(), &mut change).await
+        }
+        Verb::Patch { body, patch, options, .. } => {
+            let mut change = |object: &Object, warnings: &mut Vec<String>| {
+                let document = of(&paths, object);
                 let patch = Patch { kind: *patch, body, document: &document, shape, is_secret: false };
                 let Decoded { value, problems } = patch.apply()?;
                 warn_or_refuse(problems, options, warnings, |why| patch.refused(why))?;
-                Ok(value)
+                Ok(Wanted { scale: value, managers: None })
             };
-            set(call, paths, options, Vec::new(), &mut change).await
+            set(call, shape, &paths, options, Vec::new(), &mut change).await
         }
         _ => Err(call.method_not_allowed().into()),
     }
 }
 
-type Wanted<'a> = dyn FnMut(&Object, &mut Vec<String>) -> Result<Value, Status> + Send + 'a;
+/// A new Scale.
+struct Wanted {
+    scale: Value,
+    /// Who owns what of the object then, where that is settled.
+    managers: Option<String>,
+}
+
+type Change<'a> = dyn FnMut(&Object, &mut Vec<String>) -> Result<Wanted, Status> + Send + 'a;
+
+fn tracking<'a>(call: Call<'a>, paths: &'a ScalePaths, shape: Shape<'a>, now: &'a str) -> ScaleTracking<'a> {
+    let (resource, served, manager) = (call.resource, call.served, call.field_manager());
+    ScaleTracking { resource, served, replicas: &paths.replicas, shape, manager, now }
+}
 
 async fn set(
     call: Call<'_>,
-    paths: ScalePaths,
+    shape: Shape<'_>,
+    paths: &ScalePaths,
     options: &WriteOptions,
     mut warnings: Vec<String>,
-    wanted: &mut Wanted<'_>,
+    change: &mut Change<'_>,
 ) -> Result<Answer, ShardError> {
     let mut answer = {
         let mut replace = |object: &std::sync::Arc<Object>, old: &Value, warnings: &mut Vec<String>| {
-            let scale = wanted(object, warnings)?;
-            apply(call, paths, &scale, old)
+            let Wanted { scale, managers } = change(object, warnings)?;
+            let mut document = apply(call, paths, &scale, old)?;
+            let managers = managers.unwrap_or_else(|| {
+                let before = managed_fields::take_text(&mut document);
+                let now = call.now();
+                tracking(call, paths, shape, &now).update(&before, &of(paths, object), &scale)
+            });
+            managed_fields::settle(&mut document, managers);
+            Ok(document)
         };
         update::replace(call, options.dry_run, Part::Main, &mut replace).await?
     };
@@ -74,7 +111,7 @@ async fn set(
 }
 
 /// The object with the replicas of the Scale, and its preconditions.
-fn apply(call: Call<'_>, paths: ScalePaths, scale: &Value, old: &Value) -> Result<Value, Status> {
+fn apply(call: Call<'_>, paths: &ScalePaths, scale: &Value, old: &Value) -> Result<Value, Status> {
     if !matches!(scale.name(), "") && scale.name() != call.request.name {
         return Err(Status::bad_request(format!(
             "the name of the object ({}) does not match the name on the URL ({})",
@@ -89,7 +126,7 @@ fn apply(call: Call<'_>, paths: ScalePaths, scale: &Value, old: &Value) -> Resul
         return Err(Status::invalid("autoscaling", "Scale", &call.request.name, causes));
     }
     let mut document = old.clone();
-    document.set(paths.replicas, replicas);
+    document.set(&steps(&paths.replicas), replicas);
     document.set(&["metadata", "resourceVersion"], scale.text(&["metadata", "resourceVersion"]));
     if !scale.uid().is_empty() {
         document.set(&["metadata", "uid"], scale.uid());
@@ -97,9 +134,13 @@ fn apply(call: Call<'_>, paths: ScalePaths, scale: &Value, old: &Value) -> Resul
     Ok(document)
 }
 
+fn steps(path: &[SmolStr]) -> Vec<&str> {
+    path.iter().map(SmolStr::as_str).collect()
+}
+
 /// The Scale of an object.
-fn of(paths: ScalePaths, object: &Object) -> Value {
-    let document = object.document();
+fn of(paths: &ScalePaths, object: &Object) -> Value {
+    let document = object.working_copy();
     let mut metadata = Map::new();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = document.at(&["metadata"]).get(field) {
@@ -107,11 +148,15 @@ fn of(paths: ScalePaths, object: &Object) -> Value {
         }
     }
     let mut spec = Map::new();
-    if let Some(replicas) = document.int(paths.replicas).filter(|replicas| *replicas != 0) {
+    if let Some(replicas) = document.int(&steps(&paths.replicas)).filter(|replicas| *replicas != 0) {
         spec.insert("replicas".to_owned(), json!(replicas));
     }
-    let mut status = json!({"replicas": document.int(paths.status).unwrap_or(0)});
-    let selector = selector_text(document.at(paths.selector));
+    let mut status = json!({"replicas": document.int(&steps(&paths.status)).unwrap_or(0)});
+    let selector = match document.at(&steps(&paths.selector)) {
+        _ if paths.selector.is_empty() => String::new(),
+        Value::String(text) => text.clone(),
+        selector => selector_text(selector),
+    };
     if !selector.is_empty() {
         status["selector"] = json!(selector);
     }

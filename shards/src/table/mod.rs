@@ -40,6 +40,8 @@ pub(crate) struct Retention {
 
 pub(crate) struct Table {
     pub(crate) resource: Arc<Resource>,
+    /// Its place in the layout.
+    pub(crate) cluster_at: u16,
     pub(crate) cluster: SmolStr,
     pub(crate) class: Class,
     pub(crate) retention: Retention,
@@ -71,7 +73,7 @@ impl Table {
     /// One that is empty.
     pub(crate) fn new(
         resource: Arc<Resource>,
-        cluster: SmolStr,
+        (cluster_at, cluster): (u16, SmolStr),
         class: Class,
         retention: Retention,
         floor: Version,
@@ -87,11 +89,16 @@ impl Table {
             floor,
             subscribers: Vec::new(),
         };
-        Self { resource, cluster, class, retention, inner: RwLock::new(inner) }
+        Self { resource, cluster_at, cluster, class, retention, inner: RwLock::new(inner) }
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Object>> {
         self.inner.read().objects.get(key).cloned()
+    }
+
+    /// Every event above this is known.
+    pub(crate) fn floor(&self) -> Version {
+        self.inner.read().floor
     }
 
     /// How many objects there are.

@@ -47,7 +47,7 @@ pub(super) async fn stored(store: &FaultyStore, registry: &api::Registry) -> Sto
                 }
                 Place::Row { id_name, namespace, name } => {
                     let resource = registry.named(id_name).unwrap();
-                    let object = api::Object::load(resource, value.clone()).unwrap();
+                    let object = api::Object::load(resource, value).unwrap();
                     assert_eq!(resource.slot("default", namespace, name), slot, "{namespace}/{name} is elsewhere");
                     found.rows += 1;
                     let key = (id_name.to_owned(), (namespace.into(), name.into()));

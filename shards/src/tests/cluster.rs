@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use api::ambient::{Ambient, Clock, Entropy};
 use api::builtin::{RuntimeConfig, registry};
-use api::resource::{Registry, Resource};
 use api::selector::Selector;
 use api::slot::{SLOTS, Slot, SlotSet};
 use api::version::EPOCH_UNIX_MICROS;
 use api::{Object, Status, Value, Version};
+use api::{Registry, Resource};
 use bytes::Bytes;
 use smol_str::SmolStr;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::faulty::FaultyStore;
 use super::wire::Wire;
 use crate::bootstrap::Bootstrap;
+use crate::latest;
 use crate::service::*;
 use crate::topology::{Member, SlotMap, Topology, owner_of};
 use crate::{MoveError, Shard, ShardConfig, ShardMetrics, ShardOptions};
@@ -80,7 +80,7 @@ pub(super) struct Wired<const WIRE: bool> {
     /// How those are called that were there from the start.
     services: Vec<(Arc<Shard>, Arc<dyn ShardService>)>,
     /// Who owns what, as everybody is told.
-    maps: watch::Sender<Arc<SlotMap>>,
+    maps: latest::Sender<Arc<SlotMap>>,
     stop: CancellationToken,
     running: Vec<tokio::task::JoinHandle<()>>,
     options: ShardOptions,
@@ -121,8 +121,8 @@ impl<const WIRE: bool> Wired<WIRE> {
             services = wires.iter().map(|wire| wire.remote.clone() as Arc<dyn ShardService>).collect();
         }
         let services: Vec<_> = shards.iter().cloned().zip(services).collect();
-        let (maps, following) = watch::channel(Arc::new(map(1, &shards, &services)));
-        let topology = Topology::following(following);
+        let maps = latest::Sender::new(Arc::new(map(1, &shards, &services)));
+        let topology = Topology::following(maps.subscribe());
         let stop = CancellationToken::new();
         let mut running = Vec::new();
         for shard in &shards {
@@ -135,7 +135,8 @@ impl<const WIRE: bool> Wired<WIRE> {
 
     /// Tells everybody who owns what by now.
     pub(super) fn publish(&self) {
-        self.maps.send_modify(|maps| *maps = Arc::new(map(maps.generation + 1, &self.shards, &self.services)));
+        let next = self.maps.get().generation + 1;
+        self.maps.send_replace(Arc::new(map(next, &self.shards, &self.services)));
     }
 
     /// Lets whoever owns slots by the records in the store serve them, as membership does after a move that failed.
@@ -202,8 +203,8 @@ impl<const WIRE: bool> Wired<WIRE> {
         }
     }
 
-    pub(super) fn resource(&self, id_name: &str) -> &Arc<Resource> {
-        self.registry.named(id_name).unwrap_or_else(|| panic!("{id_name} is a built-in kind"))
+    pub(super) fn resource(&self, id_name: &str) -> Arc<Resource> {
+        self.registry.named_in("default", id_name).unwrap_or_else(|| panic!("{id_name} is a kind"))
     }
 
     pub(super) fn request(&self, id_name: &str, namespace: &str, name: &str, verb: Verb) -> Request {
@@ -222,7 +223,7 @@ impl<const WIRE: bool> Wired<WIRE> {
     }
 
     pub(super) async fn send(&self, request: Request) -> Result<Answer, Status> {
-        let resource = self.registry.get(request.resource);
+        let resource = self.registry.row(&request.cluster, request.resource).unwrap();
         let slot = resource.slot(&request.cluster, &request.namespace, &request.name);
         self.topology.execute(slot, request).await
     }
@@ -251,7 +252,12 @@ impl<const WIRE: bool> Wired<WIRE> {
     }
 
     pub(super) async fn merge(&self, id_name: &str, at: (&str, &str), patch: &Value) -> Result<Arc<Object>, Status> {
-        let verb = Verb::Patch { body: bytes(patch), patch: PatchType::Merge, options: WriteOptions::default() };
+        let verb = Verb::Patch {
+            body: bytes(patch),
+            patch: PatchType::Merge,
+            options: WriteOptions::default(),
+            uid: String::new(),
+        };
         object(self.send(self.request(id_name, at.0, at.1, verb)).await)
     }
 

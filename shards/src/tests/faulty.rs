@@ -38,6 +38,7 @@ struct State {
     read_latency: Duration,
     /// The commit from which on none is answered, and whether that one still happens.
     dies: Option<(u64, bool)>,
+    full: bool,
 }
 
 /// Clones share everything.
@@ -67,6 +68,11 @@ impl FaultyStore {
         let commits = self.commits();
         let state = State { commits, ..State::default() };
         Self { inner: self.inner.clone(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Whether batches that add something are refused from now on.
+    pub(super) fn set_full(&self, full: bool) {
+        self.state.lock().full = full;
     }
 
     /// No more faults from here on.
@@ -173,6 +179,7 @@ impl Store for FaultyStore {
                 return std::future::pending().await;
             }
             match fault {
+                None if batch.adds && self.state.lock().full => Err(StoreError::Full("told to".to_owned())),
                 None => self.apply(batch).await,
                 Some(Fault::Unavailable) => Err(StoreError::Unavailable("told to".to_owned())),
                 Some(Fault::Refused) => Err(StoreError::TooLarge("told to".to_owned())),

@@ -19,7 +19,8 @@ async fn an_informer_follows_all_shards() {
     }
     let (stop, clock) = (CancellationToken::new(), cluster.ambient.clock.clone());
     let id = cluster.resource("namespaces").id;
-    let informer = Informer::start(cluster.topology.clone(), "default".into(), id, clock, stop.clone());
+    let informer = Informer::new(cluster.topology.clone(), "default".into(), id, clock);
+    tokio::spawn(informer.clone().run(stop.clone()));
     assert_eq!(informer.age(), None, "nothing is known yet");
     for at in 0..10 {
         cluster.create("namespaces", &namespace(format!("while-{at}"))).await.unwrap();

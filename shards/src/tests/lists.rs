@@ -91,7 +91,7 @@ async fn selectors_choose_by_label_field_and_name() {
     let names = |labels: &str, fields: &str| {
         let selector = api::selector::Selector {
             labels: api::selector::LabelSelector::parse(labels).unwrap(),
-            fields: api::selector::FieldSelector::parse(fields, cluster.resource("configmaps")).unwrap(),
+            fields: api::selector::FieldSelector::parse(fields, &cluster.resource("configmaps")).unwrap(),
             ..Default::default()
         };
         let selector = std::sync::Arc::new(selector);

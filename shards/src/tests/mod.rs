@@ -2,9 +2,13 @@
 
 mod audit;
 mod cluster;
+mod definitions;
 mod faulty;
+mod floors;
+mod full;
 mod informers;
 mod lists;
+mod lost;
 mod model;
 mod moves;
 mod over_the_wire;

@@ -12,6 +12,8 @@ mod cluster {
     pub(super) type Cluster = Wired<true>;
 }
 
+#[path = "definitions.rs"]
+mod definitions;
 #[path = "lists.rs"]
 mod lists;
 #[path = "pods.rs"]

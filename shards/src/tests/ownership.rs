@@ -134,7 +134,7 @@ async fn the_embedded_store_keeps_it_all() {
 async fn a_newer_format_is_refused() {
     let store = FaultyStore::default();
     let writes = vec![Write::Put(crate::keys::format(), Bytes::from_static(b"3"))];
-    store.commit(Batch { id: BatchId(1), fences: Vec::new(), writes }).await.unwrap();
+    store.commit(Batch { id: BatchId(1), fences: Vec::new(), writes, adds: false }).await.unwrap();
     let registry = Arc::new(api::builtin::registry(&Default::default()));
     let config = config(0, vec![Slot(0)], &store, &registry, &ambient(1), &ShardOptions::default());
     let error = Shard::open(config).await.err().expect("it cannot know what that is");

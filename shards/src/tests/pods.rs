@@ -76,7 +76,7 @@ async fn a_pod_is_bound_once() {
         (409, "Operation cannot be fulfilled on pods/binding \"a\": pod a is already assigned to node \"n1\"")
     );
     assert_eq!(bind(&cluster, "missing", "n1").await.unwrap_err().code(), 404);
-    let selector = api::selector::FieldSelector::parse("spec.nodeName=n1", cluster.resource("pods")).unwrap();
+    let selector = api::selector::FieldSelector::parse("spec.nodeName=n1", &cluster.resource("pods")).unwrap();
     let mut request = cluster.list_request("pods", "");
     request.selector = std::sync::Arc::new(api::selector::Selector { fields: selector, ..Default::default() });
     let page = cluster.shard_of("pods", "default").list(request).await.unwrap();

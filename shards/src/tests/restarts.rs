@@ -84,6 +84,35 @@ async fn a_log_becomes_rows_and_its_floor_outlives_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slot_of_many_pages_is_read_whole() {
+    let cluster = Cluster::start(1).await;
+    let large = "x".repeat(20_000);
+    for at in 0..200 {
+        cluster.create("configmaps", &map(&format!("m{at}"), &format!("{at} {large}"))).await.unwrap();
+    }
+    // Some are rows, on several pages, and some of those have changed since.
+    tokio::time::sleep(Duration::from_secs(1400)).await;
+    for at in 0..60 {
+        cluster.update("configmaps", &map(&format!("m{at}"), &format!("new {at} {large}"))).await.unwrap();
+    }
+    cluster.delete("configmaps", ("default", "m7"), DeleteOptions::default()).await.unwrap();
+    let before = audit(&cluster).await;
+    assert!(before.rows >= 200 && before.entries >= 60, "{} rows, {} entries", before.rows, before.entries);
+    let cluster = cluster.restart().await;
+    assert_eq!(audit(&cluster).await.objects, before.objects);
+    let page = cluster.list_request("configmaps", "default");
+    let page = cluster.shard_of("configmaps", "default").list(page).await.unwrap();
+    for (name, begins) in [("m6", Some("new 6 x")), ("m7", None), ("m60", Some("60 x")), ("m199", Some("199 x"))] {
+        let object = page.objects.iter().find(|object| object.name == name);
+        let value = object.map(|object| object.document()["data"]["v"].as_str().unwrap_or_default().to_owned());
+        assert!(
+            value.as_deref().map(|value| value.starts_with(begins.unwrap_or("?"))) == begins.map(|_| true),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn logs_keep_to_their_bytes() {
     let options = ShardOptions { log_bytes: 200_000, ..ShardOptions::default() };
     let mut cluster = Cluster::bare(1, Default::default(), options).await;

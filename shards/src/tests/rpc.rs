@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ::wire::{BoxedIo, Dial, Role, Timing};
 use api::builtin::{RuntimeConfig, registry};
-use api::resource::{Registry, ResourceId};
 use api::slot::{Slot, SlotSet};
+use api::{Registry, ResourceId};
 use api::{Status, Version};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending, ready};
@@ -234,6 +234,26 @@ async fn what_was_sent_is_lost_and_what_was_not_is_unreachable() {
         }
     };
     tokio::time::timeout(Duration::from_secs(3), back).await.expect("it connects again by itself");
+}
+
+/// One that stands still takes connections, and answers on none: a new one says nothing for long.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_member_that_was_taken_for_dead() {
+    let place = Place::new();
+    let ways = Ways::new(place.calling.clone(), None);
+    let mapping = Mapping::new(ways.clone());
+    mapping.update(&told(1, [Slot(7)].into_iter().collect()));
+    let owner = mapping.topology().current().owner(Slot(7)).unwrap().service.clone();
+    let call = tokio::spawn({
+        let (owner, request) = (owner.clone(), place.delete());
+        async move { owner.execute(request).await }
+    });
+    place.held.until(|held| held.counts().0 == 1).await;
+    let began = Instant::now();
+    mapping.update(&Roster { number: 2, ..Roster::default() });
+    assert!(matches!(call.await.unwrap(), Err(ShardError::Lost(_))));
+    assert!(began.elapsed() < Duration::from_millis(10), "{:?}", began.elapsed());
+    assert_eq!(owner.clock().await.unwrap(), Version(7), "it may come back");
 }
 
 #[tokio::test(start_paused = true)]

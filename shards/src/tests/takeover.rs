@@ -25,7 +25,7 @@ async fn write_epoch(store: &FaultyStore, ordinal: u16, count: u64) -> Epoch {
     let epoch = Epoch { count, ordinal, incarnation: u128::from(count) << 64 };
     let writes = vec![Write::Put(keys::ordinal_owner(ordinal), epoch.encode())];
     let id = BatchId(epoch.incarnation | u128::from(ordinal) | 1 << 127);
-    store.commit(Batch { id, fences: Vec::new(), writes }).await.unwrap();
+    store.commit(Batch { id, fences: Vec::new(), writes, adds: false }).await.unwrap();
     epoch
 }
 
@@ -186,7 +186,7 @@ async fn clusters_come_while_shards_serve_and_move_with_the_slots() {
 async fn older_data_is_refused_with_advice() {
     let store = FaultyStore::default();
     let writes = vec![Write::Put(keys::format(), Bytes::from_static(b"1"))];
-    store.commit(Batch { id: BatchId(1), fences: Vec::new(), writes }).await.unwrap();
+    store.commit(Batch { id: BatchId(1), fences: Vec::new(), writes, adds: false }).await.unwrap();
     let registry = Arc::new(api::builtin::registry(&Default::default()));
     let config = config(0, vec![Slot(0)], &store, &registry, &ambient(1), &ShardOptions::default());
     let error = Shard::open(config).await.err().expect("it is of another layout");

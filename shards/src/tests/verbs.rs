@@ -133,7 +133,8 @@ async fn scale_is_a_document_of_its_own() {
     request.id += 1;
     assert_eq!(document(cluster.send(request.clone()).await)["spec"]["replicas"], 7);
     let patch = bytes(&json!({"spec": {"replicas": 2}}));
-    request.verb = Verb::Patch { body: patch, patch: PatchType::Merge, options: WriteOptions::default() };
+    request.verb =
+        Verb::Patch { body: patch, patch: PatchType::Merge, options: WriteOptions::default(), uid: String::new() };
     request.id += 1;
     assert_eq!(document(cluster.send(request).await)["spec"]["replicas"], 2);
     let web = cluster.get("deployments.apps", "default", "web").await.unwrap().document();
@@ -212,7 +213,7 @@ async fn what_a_patch_makes_has_to_fit() {
     cluster.create("configmaps", &config_map("a", "1")).await.unwrap();
     let send = |patch, kind, field_validation| {
         let options = WriteOptions { field_validation, ..WriteOptions::default() };
-        let verb = Verb::Patch { body: bytes(&patch), patch: kind, options };
+        let verb = Verb::Patch { body: bytes(&patch), patch: kind, options, uid: String::new() };
         cluster.send(cluster.request("configmaps", "default", "a", verb))
     };
     let labels = json!({"metadata": {"labels": "invalid"}});
@@ -234,7 +235,7 @@ async fn what_a_patch_makes_has_to_fit() {
     cluster.create("secrets", &secret).await.unwrap();
     for kind in [PatchType::Merge, PatchType::Strategic] {
         let patch = bytes(&json!({"data": {"other": 1}, "stringData": {"key": "hush"}}));
-        let verb = Verb::Patch { body: patch, patch: kind, options: WriteOptions::default() };
+        let verb = Verb::Patch { body: patch, patch: kind, options: WriteOptions::default(), uid: String::new() };
         let status = cluster.send(cluster.request("secrets", "default", "a", verb)).await.unwrap_err();
         assert_eq!(status.code(), 422);
         assert!(!["hush", "aHVzaA=="].iter().any(|told| status.message().contains(told)), "{status}");
@@ -286,7 +287,7 @@ async fn dry_runs_answer_and_change_nothing() {
 
     let made = cluster.create("configmaps", &config_map("a", "1")).await.unwrap();
     let patch = bytes(&json!({"data": {"key": "2"}}));
-    let verb = Verb::Patch { body: patch, patch: PatchType::Merge, options };
+    let verb = Verb::Patch { body: patch, patch: PatchType::Merge, options, uid: String::new() };
     let patched = object(cluster.send(cluster.request("configmaps", "default", "a", verb)).await).unwrap();
     assert_eq!(patched.document()["data"]["key"], "2");
     let options = DeleteOptions { dry_run: true, ..DeleteOptions::default() };

@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ::wire::{Accept, BoxedIo, Dial, Identity, Role, Timing};
+use api::Registry;
 use api::ambient::{Ambient, Clock};
-use api::resource::Registry;
 use api::version::EPOCH_UNIX_MICROS;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;

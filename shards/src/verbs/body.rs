@@ -5,7 +5,7 @@ use api::document::Document;
 use api::schema::Shape;
 use api::{Status, Value};
 
-use super::Call;
+use super::{Call, managed_fields};
 use crate::service::{FieldValidation, Format, WriteOptions};
 
 impl Call<'_> {
@@ -19,7 +19,11 @@ impl Call<'_> {
     ) -> Result<Value, Status> {
         let refuse = |why: &str| Status::bad_request(self.unhandled(&self.resource.kind, why));
         match codec::decode(self.resource.shape(self.served), body, format) {
-            Ok(decoded) => self.finish(decoded, options, warnings, refuse),
+            Ok(decoded) => {
+                let mut document = self.finish(decoded, options, warnings, refuse)?;
+                managed_fields::reset_if_said(&mut document, body, format);
+                Ok(document)
+            }
             Err(malformed) => Err(codec::refusal(&self.resource.kind, &self.served.version, body, format, &malformed)),
         }
     }
@@ -32,7 +36,7 @@ impl Call<'_> {
         warnings: &mut Vec<String>,
         refuse: impl FnOnce(&str) -> Status,
     ) -> Result<Value, Status> {
-        let Decoded { mut value, problems } = decoded;
+        let Decoded { mut value, mut problems } = decoded;
         let kind = value.text(&["kind"]);
         if !kind.is_empty() && kind != self.resource.kind {
             let why = format!("no kind {kind:?} is served here");
@@ -45,6 +49,11 @@ impl Call<'_> {
                 "the API version in the data ({version}) does not match the expected API version ({expected})"
             )));
         }
+        if let Some(custom) = &self.served.custom {
+            let unknown = custom.prune(&mut value);
+            problems.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
+            warnings.extend(custom.warning.clone());
+        }
         warn_or_refuse(problems, options, warnings, refuse)?;
         value.remove(&["kind"]);
         value.remove(&["apiVersion"]);
@@ -53,7 +62,7 @@ impl Call<'_> {
         }
         // Some defaults depend on the name.
         self.match_path(&mut value)?;
-        self.resource.strategy.default(&mut value);
+        self.rules().default(&mut value);
         Ok(value)
     }
 

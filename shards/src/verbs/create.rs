@@ -4,9 +4,9 @@ use api::document::Document;
 use api::schema::Presence;
 use api::{Status, Value};
 
-use super::{Call, Decision, View, write};
+use super::{Call, Decision, View, managed_fields, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
-use crate::service::{Answer, Format, ShardError, Verb, WriteOptions};
+use crate::service::{Answer, Format, PatchType, ShardError, Verb, WriteOptions};
 
 /// Kinds whose creator may say a status: a kubelet registers its Node with one.
 const STATUS_FROM_CREATOR: [&str; 1] = ["nodes"];
@@ -30,8 +30,19 @@ impl<'a> NewObject<'a> {
             Verb::Create { body, format, options, uid } | Verb::Update { body, format, options, uid } => {
                 Some(Self { body, format: *format, options, uid })
             }
+            Verb::Patch { body, patch: PatchType::Apply, options, uid } => {
+                Some(Self { body, format: Format::Yaml, options, uid })
+            }
             _ => None,
         }
+    }
+
+    /// The new object's document, as the client wants it.
+    fn document(self, call: Call<'_>, warnings: &mut Vec<String>) -> Result<Value, Status> {
+        if matches!(call.request.verb, Verb::Patch { .. }) {
+            return call.applied(None, self.body, self.options, warnings);
+        }
+        call.decode(self.body, self.format, self.options, warnings)
     }
 }
 
@@ -52,13 +63,13 @@ pub(crate) async fn create_with(
     hook: &mut Hook<'_>,
 ) -> Result<Answer, ShardError> {
     let mut warnings = Vec::new();
-    let document = call.decode(new.body, new.format, new.options, &mut warnings)?;
+    let document = new.document(call, &mut warnings)?;
     let looked_up = LookedUp::before_create(call, &document).await?;
     let mut first = Some(document);
     let result = write(call, dry_run, |view| {
         let document = match first.take() {
             Some(document) => document,
-            None => call.decode(new.body, new.format, new.options, &mut Vec::new())?,
+            None => new.document(call, &mut Vec::new())?,
         };
         decide(call, view, document, new.uid, &looked_up, hook)
     });
@@ -76,17 +87,23 @@ pub(crate) fn decide(
     looked_up: &LookedUp,
     hook: &mut Hook<'_>,
 ) -> Result<Decision, Status> {
+    let sent = managed_fields::take(&mut document);
     call.fill_metadata(&mut document, uid)?;
+    // What follows is the server's doing, and nobody's fields.
+    let managers = call.managers_of_new(&document, sent)?;
     if call.resource.has_status && !STATUS_FROM_CREATOR.contains(&call.resource.id_name.as_str()) {
         clear_status(call, &mut document);
     }
-    call.resource.strategy.prepare_create(&mut document);
+    call.rules().prepare_create(&mut document);
     let mut attributes = Attributes { call, operation: Operation::Create, view, old: None, looked_up };
     admission::admit(&mut attributes, &mut document)?;
     hook(&mut document, None)?;
     call.check_new(&document)?;
     match &view.object {
-        None => Ok(Decision::Put { document, code: 201 }),
+        None => {
+            managed_fields::put(&mut document, managers);
+            Ok(Decision::Put { document, code: 201 })
+        }
         Some(existing) => Err(call.already_exists(existing.document().is_deleting())),
     }
 }

@@ -7,6 +7,7 @@ use api::{Causes, Object, Status, Value};
 
 use super::{Call, Decision, Removal, View, object_answer, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
+use crate::definitions;
 use crate::service::{Answer, DeleteOptions, Propagation, ShardError};
 
 /// The garbage collector's finalizers.
@@ -65,7 +66,7 @@ fn check_options(options: &DeleteOptions) -> Result<(), Status> {
 /// What a deletion comes to, given the newest state.
 pub(crate) fn decide(call: Call<'_>, view: &mut View<'_>, options: &DeleteOptions) -> Result<Decision, Status> {
     let object = view.existing(call)?;
-    let old = object.document();
+    let old = object.working_copy();
     check_preconditions(call, &object, &old, options)?;
     let looked_up = LookedUp::default();
     let mut attributes =
@@ -75,6 +76,12 @@ pub(crate) fn decide(call: Call<'_>, view: &mut View<'_>, options: &DeleteOption
         && let Some(decision) = delete_namespace(call, &object, &old, options)
     {
         return Ok(decision);
+    }
+    if call.is(definitions::ID_NAME) && !old.is_deleting() {
+        let mut document = old.clone();
+        definitions::mark(&mut document, &call.now());
+        set_finalizers(call, &mut document, options);
+        return Ok(put(call, document, &old, &object));
     }
     let mut document = old.clone();
     let grace = graceful(call, &mut document, options);
@@ -147,7 +154,7 @@ fn graceful(call: Call<'_>, document: &mut Value, options: &DeleteOptions) -> Gr
     if document.is_deleting() {
         return shorten(call, document, asked);
     }
-    let Some(grace) = call.resource.strategy.grace(document, asked) else { return Grace::None };
+    let Some(grace) = call.rules().grace(document, asked) else { return Grace::None };
     let until = call.now_micros() + grace.saturating_mul(1_000_000);
     document.set(&["metadata", "deletionTimestamp"], api::time::format_seconds(until));
     document.set(&["metadata", "deletionGracePeriodSeconds"], grace);
@@ -184,7 +191,7 @@ fn set_finalizers(call: Call<'_>, document: &mut Value, options: &DeleteOptions)
     let (orphan, foreground) = match options.propagation {
         _ if !supported => (false, false),
         Some(propagation) => (propagation == Propagation::Orphan, propagation == Propagation::Foreground),
-        None => (has(ORPHAN) || (call.resource.strategy.orphans_by_default() && !has(FOREGROUND)), has(FOREGROUND)),
+        None => (has(ORPHAN) || (call.rules().orphans_by_default() && !has(FOREGROUND)), has(FOREGROUND)),
     };
     if (orphan, foreground) == (has(ORPHAN), has(FOREGROUND)) {
         return;

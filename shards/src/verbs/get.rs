@@ -12,7 +12,8 @@ use crate::subresources;
 
 /// A request that reads. See [`crate::service::ShardService::execute`].
 pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, ShardError> {
-    let call = Call::new(shard, request)?;
+    let row = shard.row(request)?;
+    let call = Call::new(shard, request, &row)?;
     let hold = shard.sequencer.hold(call.slot)?;
     let Verb::Get { version } = request.verb else { return Err(call.method_not_allowed().into()) };
     let answer = match &*request.subresource {

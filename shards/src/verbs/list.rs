@@ -60,9 +60,7 @@ fn check_slots(shard: &Shard, slots: &ListSlots) -> Result<Arc<SlotSet>, ShardEr
 async fn latest(shard: &Shard, table: TableId) -> Result<Version, ShardError> {
     if shard.table(table).class == Class::Relaxed {
         // Relaxed writes are acknowledged early: they have to be durable before a list may show them.
-        if let Some(ticket) = shard.sequencer.flush(table, Version::MAX) {
-            ticket.wait().await?;
-        }
+        shard.sequencer.quiet(table, Version::MAX).await?;
     }
     Ok(shard.sequencer.released(table))
 }
@@ -77,11 +75,6 @@ pub(crate) async fn wait_for(shard: &Shard, table: TableId, version: Version, ah
         }
         tokio::time::sleep(AGAIN).await;
     }
-    if let Some(ticket) = shard.sequencer.raise(version) {
-        ticket.wait().await?;
-    }
-    if let Some(ticket) = shard.sequencer.flush(table, version) {
-        ticket.wait().await?;
-    }
-    Ok(())
+    shard.sequencer.reach(version).await?;
+    shard.sequencer.quiet(table, version).await
 }

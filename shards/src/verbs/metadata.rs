@@ -22,7 +22,6 @@ impl Call<'_> {
         for field in SYSTEM {
             metadata.remove(&[field]);
         }
-        drop_unkept(metadata);
         metadata.set(&["creationTimestamp"], self.now());
         metadata.set(&["uid"], uid);
         metadata.remove(&["resourceVersion"]);
@@ -70,7 +69,6 @@ impl Call<'_> {
     /// Puts back what an update cannot change by leaving it out.
     pub(crate) fn keep_metadata(&self, document: &mut Value, old: &Value) {
         let metadata = document.at_mut(&["metadata"]);
-        drop_unkept(metadata);
         metadata.remove(&["selfLink"]);
         copy(metadata, old, "creationTimestamp");
         copy(metadata, old, "generation");
@@ -88,16 +86,19 @@ impl Call<'_> {
     /// Checks the metadata of a new object, behind the kind's own rules as in the reference.
     pub(crate) fn check_new(&self, document: &Value) -> Result<(), Status> {
         let mut causes = Causes::default();
-        self.resource.strategy.validate(document, &mut causes);
-        self.resource.strategy.validate_create(document, &mut causes);
+        self.rules().validate(document, &mut causes);
+        self.rules().validate_create(document, &mut causes);
         self.check_metadata(document, &mut causes);
         self.invalid_unless_empty(causes)
     }
 
     /// Checks what stands in metadata by itself.
     pub(crate) fn check_metadata(&self, document: &Value, causes: &mut Causes) {
-        let rule = |name: &str| self.resource.strategy.validate_name(name);
+        let rule = |name: &str| self.rules().validate_name(name);
         names::validate_metadata(document, self.resource.namespaced, rule, causes);
+        if self.rules().qualifies_finalizers() {
+            names::validate_kube_finalizers(document, causes);
+        }
     }
 
     /// 422 with a cause per field, if there is any.
@@ -136,11 +137,6 @@ impl Call<'_> {
             }
         }
     }
-}
-
-/// Server-side apply has its own issue: until then nobody's fields are tracked, so nobody's are kept.
-fn drop_unkept(metadata: &mut Value) {
-    metadata.remove(&["managedFields"]);
 }
 
 fn copy(metadata: &mut Value, old: &Value, field: &str) {

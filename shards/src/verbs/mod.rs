@@ -15,8 +15,10 @@ pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod managed_fields;
 mod metadata;
 pub(crate) mod patch;
+mod restore;
 pub(crate) mod update;
 
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use api::document::Document;
 use api::object::Draft;
 use api::resource::{Durability, Resource, Served};
 use api::slot::Slot;
+use api::strategy::Strategy;
 use api::{Object, Status, Value, Version};
 use serde_json::json;
 
@@ -42,6 +45,12 @@ use metadata::must_be_removed;
 /// How long a write is derived again while others keep changing the same object.
 const CONTENTION: Duration = Duration::from_secs(15);
 
+/// The kind that a request is about, as its shard knows it at that moment.
+pub(crate) struct Row {
+    pub(crate) table: TableId,
+    pub(crate) resource: Arc<Resource>,
+}
+
 /// One request and what it is about.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
@@ -55,7 +64,8 @@ pub(crate) struct Call<'a> {
 
 /// A request that may write. See [`crate::service::ShardService::execute`].
 pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, ShardError> {
-    let call = Call::new(shard, request)?;
+    let row = shard.row(request)?;
+    let call = Call::new(shard, request, &row)?;
     // Taken before anything is looked up: what a slot's log says about ids is known by then.
     let hold = shard.sequencer.hold(call.slot)?;
     if request.id == 0 {
@@ -70,7 +80,7 @@ pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, 
         Seen::Runs(mut receiver) => {
             let answered = tokio::time::timeout(CONTENTION, receiver.wait_for(Option::is_some)).await;
             let remembered = match answered {
-                Ok(Ok(remembered)) => remembered.clone().expect("waited for it"),
+                Ok(Ok(remembered)) => remembered.expect("waited for it"),
                 _ => return Err(Status::unavailable("the same request was given up elsewhere").into()),
             };
             answer_again(call, remembered)
@@ -112,6 +122,7 @@ async fn dispatch(call: Call<'_>) -> Result<Answer, ShardError> {
         ("", Verb::Update { .. }) => update::update(call).await,
         ("", Verb::Patch { .. }) => patch::patch(call).await,
         ("", Verb::Delete { options }) => delete::delete(call, options).await,
+        ("", Verb::Restore { tail, above }) => restore::restore(call, tail, *above).await,
         ("status", Verb::Update { .. } | Verb::Patch { .. }) => subresources::status::write(call).await,
         ("scale", Verb::Update { .. } | Verb::Patch { .. }) => subresources::scale::write(call).await,
         ("binding", Verb::Create { .. }) => subresources::binding::bind(call).await,
@@ -123,7 +134,7 @@ async fn dispatch(call: Call<'_>) -> Result<Answer, ShardError> {
 
 /// What a write comes to.
 pub(crate) enum Decision {
-    /// The object becomes this document.
+    /// The object becomes this document. Its managedFields may be text (see [`Object::working_copy`]).
     Put { document: Value, code: u16 },
     /// It goes. The answer is a `Status` of success, the last state, or the document that an update made of it.
     Remove(Removal),
@@ -249,12 +260,11 @@ impl Pending {
 }
 
 impl<'a> Call<'a> {
-    pub(crate) fn new(shard: &'a Shard, request: &'a Request) -> Result<Self, Status> {
-        let table = shard.table_id(&request.cluster, request.resource)?;
-        let resource = &shard.table(table).resource;
+    pub(crate) fn new(shard: &'a Shard, request: &'a Request, row: &'a Row) -> Result<Self, Status> {
+        let Row { table, resource } = row;
         let served = resource.served.get(request.served).ok_or_else(Status::unknown_path)?;
         let slot = resource.slot(&request.cluster, &request.namespace, &request.name);
-        Ok(Self { shard, request, resource, served, table, slot })
+        Ok(Self { shard, request, resource, served, table: *table, slot })
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -279,6 +289,11 @@ impl<'a> Call<'a> {
     pub(crate) fn other_table(&self, id_name: &str) -> Option<TableId> {
         let resource = self.shard.registry.named(id_name)?;
         self.shard.table_id(&self.request.cluster, resource.id).ok()
+    }
+
+    /// The kind's rules, in the version at hand.
+    pub(crate) fn rules(&self) -> &'a dyn Strategy {
+        self.resource.rules(self.served)
     }
 
     /// Whether this is the core resource of that name.
@@ -309,12 +324,14 @@ impl<'a> Call<'a> {
             Verb::Update { .. } => "update",
             Verb::Patch { .. } => "patch",
             Verb::Delete { .. } => "delete",
+            Verb::Restore { .. } => "restore",
         };
         Status::method_not_allowed(&self.served.group, &self.resource.plural, verb)
     }
 
     /// A stored document as the served version has it, with kind and apiVersion.
     fn as_served(&self, mut document: Value) -> Value {
+        managed_fields::show(&mut document);
         if let Some(convert) = &self.served.convert {
             (convert.from_stored)(&mut document);
         }

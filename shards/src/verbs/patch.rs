@@ -7,18 +7,25 @@ use api::codec::{self, Decoded};
 use api::schema::Shape;
 use api::{Causes, Object, Status, Value, patch};
 
-use super::Call;
 use super::update::{self, Part};
+use super::{Call, managed_fields};
 use crate::service::{Answer, PatchType, ShardError, Verb, WriteOptions};
 
 /// PATCH of the object itself.
 pub(super) async fn patch(call: Call<'_>) -> Result<Answer, ShardError> {
+    let is_apply = matches!(call.request.verb, Verb::Patch { patch: PatchType::Apply, .. });
+    if is_apply
+        && call.shard.sequencer.newest(call.table, &call.key()).object.is_none()
+        && let Some(answer) = update::create_instead(call).await?
+    {
+        return Ok(answer);
+    }
     patched(call, Part::Main).await
 }
 
 /// PATCH of a part of an object.
 pub(crate) async fn patched(call: Call<'_>, part: Part) -> Result<Answer, ShardError> {
-    let Verb::Patch { body, patch, options } = &call.request.verb else {
+    let Verb::Patch { body, patch, options, .. } = &call.request.verb else {
         return Err(call.method_not_allowed().into());
     };
     let mut apply =
@@ -34,12 +41,21 @@ fn apply(
     options: &WriteOptions,
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
+    if kind == PatchType::Apply {
+        return call.applied(Some(old), body, options, warnings);
+    }
     // Copying a document is cheaper than reading it once more.
-    let document = call.as_served(old.clone());
+    let mut document = old.clone();
+    managed_fields::for_patch(&mut document, body);
+    let document = call.as_served(document);
     let shape = call.resource.shape(call.served);
     let patch = Patch { kind, body, document: &document, shape, is_secret: call.is("secrets") };
-    let decoded = patch.apply()?;
-    call.finish(decoded, options, warnings, |why| patch.refused(why))
+    let (decoded, is_reset) = patch.apply_to_object()?;
+    let mut document = call.finish(decoded, options, warnings, |why| patch.refused(why))?;
+    if is_reset {
+        managed_fields::reset(&mut document);
+    }
+    Ok(document)
 }
 
 /// A patch and what it is for.
@@ -56,12 +72,18 @@ pub(crate) struct Patch<'a> {
 impl Patch<'_> {
     /// The patched document, canonical.
     pub(crate) fn apply(&self) -> Result<Decoded, Status> {
+        self.apply_to_object().map(|(decoded, _)| decoded)
+    }
+
+    /// The same, and whether the patch leaves an empty list of managedFields.
+    fn apply_to_object(&self) -> Result<(Decoded, bool), Status> {
         let patched = patch::apply(self.kind, self.body, self.document, self.shape)?;
+        let is_reset = managed_fields::resets(&patched);
         let decoded = match self.kind {
             PatchType::Strategic => codec::restore(self.shape, patched),
-            PatchType::Json | PatchType::Merge => codec::conform(self.shape, patched),
+            PatchType::Json | PatchType::Merge | PatchType::Apply => codec::conform(self.shape, patched),
         };
-        decoded.map_err(|malformed| self.refused(&malformed.message))
+        Ok((decoded.map_err(|malformed| self.refused(&malformed.message))?, is_reset))
     }
 
     /// 422: the patch makes something of the object that is none. The reference shows a strategic patch itself, and what
@@ -70,7 +92,7 @@ impl Patch<'_> {
         let shown = match self.kind {
             _ if self.is_secret => "(hidden)".to_owned(),
             PatchType::Strategic => serde_json::from_slice(self.body).map(|patch| go_value(&patch)).unwrap_or_default(),
-            PatchType::Json | PatchType::Merge => {
+            PatchType::Json | PatchType::Merge | PatchType::Apply => {
                 let patched = patch::apply(self.kind, self.body, self.document, self.shape);
                 patched.map(|patched| patched.to_string()).unwrap_or_default()
             }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use api::apply::is_same_but_for_times;
 use api::document::Document;
 use api::resource::Resource;
 use api::{Causes, Object, Status, Value};
 
 use super::create::{self, Hook, NewObject};
-use super::{Call, Decision, Removal, View, must_be_removed, object_answer, write};
+use super::{Call, Decision, Removal, View, managed_fields, must_be_removed, object_answer, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
 use crate::service::{Answer, ShardError, Verb};
 
@@ -38,7 +39,8 @@ const NEEDS_VERSION: [&str; 21] = [
 
 /// Whether an update has to say which version it replaces.
 pub(super) fn needs_version(resource: &Resource) -> bool {
-    NEEDS_VERSION.contains(&resource.id_name.as_str())
+    let is_custom = resource.served.first().is_some_and(|served| served.custom.is_some());
+    is_custom || NEEDS_VERSION.contains(&resource.id_name.as_str())
 }
 
 /// Which part of an object a write may change.
@@ -52,7 +54,8 @@ pub(crate) enum Part {
     Finalizers,
 }
 
-/// Makes the new document (stored version, canonical) from what is there; also takes warnings.
+/// Makes the new document (stored version, canonical) from what is there, in which managedFields are text; also takes
+/// warnings. Where the new document's managedFields are text, who owns what is settled.
 pub(crate) type Replace<'a> = dyn FnMut(&Arc<Object>, &Value, &mut Vec<String>) -> Result<Value, Status> + Send + 'a;
 
 /// A replacement: of which part, by what, and what the kind adds.
@@ -69,7 +72,10 @@ pub(super) async fn update(call: Call<'_>) -> Result<Answer, ShardError> {
     };
     if call.resource.create_on_update
         && call.shard.sequencer.newest(call.table, &call.key()).object.is_none()
-        && let Some(answer) = create_instead(call).await?
+        && let Some(answer) = {
+            check_uid(call)?;
+            create_instead(call).await?
+        }
     {
         return Ok(answer);
     }
@@ -81,15 +87,19 @@ pub(super) async fn update(call: Call<'_>) -> Result<Answer, ShardError> {
     Ok(answer)
 }
 
-/// Creates by update; `None` when somebody else was faster.
-async fn create_instead(call: Call<'_>) -> Result<Option<Answer>, ShardError> {
-    let Some(new) = NewObject::of(call) else { return Ok(None) };
+/// What is not there has not the uid that an update may ask for.
+fn check_uid(call: Call<'_>) -> Result<(), ShardError> {
+    let Some(new) = NewObject::of(call) else { return Ok(()) };
     let body = call.decode(new.body, new.format, new.options, &mut Vec::new())?;
-    if !body.uid().is_empty() {
-        let uid = body.uid();
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
-        return Err(call.conflict(&why).into());
+    if body.uid().is_empty() {
+        return Ok(());
     }
+    let why = format!("Precondition failed: UID in precondition: {}, UID in object meta: ", body.uid());
+    Err(call.conflict(&why).into())
+}
+
+/// Creates by update or apply; `None` when somebody else was faster.
+pub(super) async fn create_instead(call: Call<'_>) -> Result<Option<Answer>, ShardError> {
     match create::create(call).await {
         Err(ShardError::Status(status)) if status.reason() == api::status::Reason::AlreadyExists => Ok(None),
         other => other.map(Some),
@@ -133,12 +143,16 @@ pub(crate) fn decide(
     hook: &mut Hook<'_>,
 ) -> Result<Decision, Status> {
     let object = view.existing(call)?;
-    let old = object.document();
+    let mut old = object.working_copy();
     replacement.warnings.clear();
     let mut document = (replacement.replace)(&object, &old, &mut replacement.warnings)?;
     call.check_preconditions(&document, &object, old.uid())?;
+    let before = managed_fields::take_text(&mut old);
+    let sent = managed_fields::take(&mut document);
+    // What follows is the server's doing, and nobody's fields.
+    let managers = call.managers_after(&before, &old, &document, sent)?;
     call.keep_metadata(&mut document, &old);
-    let strategy = &call.resource.strategy;
+    let strategy = call.rules();
     match replacement.part {
         Part::Main => {
             if call.resource.has_status {
@@ -162,11 +176,14 @@ pub(crate) fn decide(
     count_generation(call, &mut document, &old);
     check(call, replacement.part, &document, &old)?;
     if must_be_removed(call, &document, &old) {
+        managed_fields::put(&mut document, managers);
         return Ok(Decision::Remove(Removal::Document(document)));
     }
-    if document == old {
+    // That somebody wrote the same again, and when, is no change.
+    if document == old && is_same_but_for_times(&before, &managers) {
         return Ok(Decision::Same(object_answer(200, object)));
     }
+    managed_fields::put(&mut document, managers);
     Ok(Decision::Put { document, code: 200 })
 }
 
@@ -176,21 +193,23 @@ fn check(call: Call<'_>, part: Part, document: &Value, old: &Value) -> Result<()
     api::names::validate_metadata_update(document, old, &mut causes);
     match part {
         Part::Main => {
-            call.resource.strategy.validate(document, &mut causes);
-            call.resource.strategy.validate_update(document, old, &mut causes);
+            call.rules().validate(document, &mut causes);
+            call.rules().validate_update(document, old, &mut causes);
         }
-        Part::Status => call.resource.strategy.validate_status(document, old, &mut causes),
+        Part::Status => call.rules().validate_status(document, old, &mut causes),
         Part::Finalizers => {}
     }
     call.invalid_unless_empty(causes)
 }
 
-/// Counts a change of anything outside metadata and status.
+/// Counts a change of anything outside metadata and the status subresource.
 fn count_generation(call: Call<'_>, document: &mut Value, old: &Value) {
     if !call.resource.generation {
         return;
     }
-    if !outside_metadata(document).eq(outside_metadata(old)) {
+    // A status that is no subresource is a part like any other.
+    let counts = |(field, _): &(&String, &Value)| *field != "status" || !call.resource.has_status;
+    if !outside_metadata(document).filter(counts).eq(outside_metadata(old).filter(counts)) {
         let before = old.int(&["metadata", "generation"]).unwrap_or(0);
         document.set(&["metadata", "generation"], before + 1);
     }
@@ -198,7 +217,7 @@ fn count_generation(call: Call<'_>, document: &mut Value, old: &Value) {
 
 fn outside_metadata(document: &Value) -> impl Iterator<Item = (&String, &Value)> {
     let fields = document.as_object().into_iter().flatten();
-    fields.filter(|(key, _)| !matches!(key.as_str(), "metadata" | "status"))
+    fields.filter(|(key, _)| *key != "metadata")
 }
 
 /// What writers of a status may change beside it: labels, annotations and finalizers of Pods and Nodes, whose kubelets

@@ -18,6 +18,8 @@ pub struct Counted {
     pub unavailable: u64,
     /// Commits whose outcome was unknown at first.
     pub unknown: u64,
+    /// The longest that a writer waited until it knew what became of a batch.
+    pub longest: Duration,
 }
 
 struct Writer {
@@ -26,6 +28,7 @@ struct Writer {
     ids: u128,
     unavailable: Arc<AtomicU64>,
     unknown: Arc<AtomicU64>,
+    longest: Duration,
 }
 
 /// Writers count: each on a key of its own, guarded by a fence and not, and all on one. Panics when the store says something
@@ -35,23 +38,25 @@ pub async fn counts_exactly(store: SharedStore, run: u64, writers: u64, incremen
     let tasks = (0..writers).map(|number| {
         let (unavailable, unknown) = (unavailable.clone(), unknown.clone());
         let ids = (u128::from(run) << 96) | (u128::from(number + 1) << 64);
-        let mut writer = Writer { store: store.clone(), number, ids, unavailable, unknown };
+        let mut writer = Writer { store: store.clone(), number, ids, unavailable, unknown, longest: Duration::ZERO };
         tokio::spawn(async move {
             for count in 1..=increments {
                 writer.count(count).await;
             }
+            writer.longest
         })
     });
+    let mut longest = Duration::ZERO;
     for task in tasks.collect::<Vec<_>>() {
-        task.await.unwrap();
+        longest = longest.max(task.await.unwrap());
     }
-    let mut reader = Writer { store, number: writers, ids: 0, unavailable, unknown };
+    let mut reader = Writer { store, number: writers, ids: 0, unavailable, unknown, longest };
     assert_eq!(reader.read("count/all").await, writers * increments, "increments of all were lost or doubled");
     for number in 0..writers {
         assert_eq!(reader.read(&format!("count/own/{number}")).await, increments, "writer {number}");
     }
     let (unavailable, unknown) = (reader.unavailable.load(Ordering::Relaxed), reader.unknown.load(Ordering::Relaxed));
-    Counted { increments: writers * increments, unavailable, unknown }
+    Counted { increments: writers * increments, unavailable, unknown, longest }
 }
 
 fn number(value: Option<Bytes>) -> u64 {
@@ -82,6 +87,13 @@ impl Writer {
 
     /// Commits the batch, again and again under its id, until it is known what became of it: `Err` for fenced.
     async fn commit(&mut self, fences: Vec<Fence>, writes: Vec<Write>) -> Result<(), ()> {
+        let began = tokio::time::Instant::now();
+        let outcome = self.settle(fences, writes).await;
+        self.longest = self.longest.max(began.elapsed());
+        outcome
+    }
+
+    async fn settle(&mut self, fences: Vec<Fence>, writes: Vec<Write>) -> Result<(), ()> {
         self.ids += 1;
         let batch = batch(self.ids, fences, writes);
         for _ in 0..TRIES {

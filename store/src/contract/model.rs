@@ -87,7 +87,7 @@ impl Run {
 
     async fn empty(&mut self) {
         let all = Write::DeleteRange(Bytes::new(), Bytes::from_static(&[0xff; 16]));
-        let batch = Batch { id: self.id(), fences: Vec::new(), writes: vec![all] };
+        let batch = Batch { id: self.id(), fences: Vec::new(), writes: vec![all], adds: false };
         self.store.inner().commit(batch).await.unwrap();
     }
 
@@ -157,7 +157,7 @@ impl Run {
                 expected: Some(key("a value that nobody puts: 0123456789 0123456789")),
             });
         }
-        let batch = Batch { id: self.id(), fences, writes: self.writes() };
+        let batch = Batch { id: self.id(), fences, writes: self.writes(), adds: true };
         loop {
             let answer = match tokio::time::timeout(self.patience(), self.store.commit(batch.clone())).await {
                 Ok(answer) => answer,
@@ -171,7 +171,7 @@ impl Run {
                 Err(StoreError::Fenced { .. }) => return assert!(wrong, "a fence that holds kept a batch back"),
                 Err(StoreError::Unavailable(_)) => {}
                 Err(StoreError::Broken(_)) => self.store.heal(),
-                Err(StoreError::TooLarge(reason)) => panic!("{reason}"),
+                Err(StoreError::TooLarge(reason) | StoreError::Full(reason)) => panic!("{reason}"),
                 Err(StoreError::Unknown(_)) if fenced_by_epoch && self.dice.happens(0.5) => {
                     return self.settle_by_fence(batch, wrong).await;
                 }
@@ -185,7 +185,7 @@ impl Run {
     async fn settle_by_fence(&mut self, batch: Batch, wrong: bool) {
         self.epoch += 1;
         let change = vec![Write::Put(epoch_key(), Bytes::from(self.epoch.to_string()))];
-        let change = Batch { id: self.id(), fences: Vec::new(), writes: change };
+        let change = Batch { id: self.id(), fences: Vec::new(), writes: change, adds: true };
         self.store.inner().commit(change.clone()).await.unwrap();
         let found: BTreeMap<_, _> = everything(&**self.store.inner(), 100).await.unwrap().into_iter().collect();
         let before = self.model.clone();

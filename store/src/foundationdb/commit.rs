@@ -56,6 +56,8 @@ impl Cluster {
                     let Err(error) = transaction.commit().await else { return Ok(()) };
                     if surely_not_committed(*error) {
                         unsettled.store(before, Ordering::Relaxed);
+                    } else {
+                        self.unknown_results.fetch_add(1, Ordering::Relaxed);
                     }
                     let next = error.on_error().await.and_then(|transaction| self.prepared(transaction));
                     transaction = next.map_err(|error| self.unavailable(error))?;

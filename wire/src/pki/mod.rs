@@ -15,9 +15,10 @@ mod trust;
 
 pub use files::write_private;
 pub use identity::Identity;
+pub(crate) use identity::Parts;
 pub use issue::{Authority, CA, Purpose, Wanted};
-pub(crate) use trust::Trust;
 pub use trust::{Distrust, Role};
+pub(crate) use trust::{TlsClock, Trust};
 
 /// Why there are no credentials.
 #[derive(Debug, thiserror::Error)]

@@ -111,7 +111,7 @@ impl RemoteStore {
                 Ok(proto::CommitResponse { refusal: Some(refusal) }) => match convert::error(refusal) {
                     // The server does not know, for its store did not: it can be asked again.
                     StoreError::Unknown(why) => Failure::Lost(why),
-                    StoreError::Unavailable(why) if open => Failure::Unsent(why),
+                    StoreError::Unavailable(why) | StoreError::Full(why) if open => Failure::Unsent(why),
                     error => return Err(error),
                 },
                 Err(failure) => failure,

@@ -17,6 +17,7 @@ pub(super) fn refusal(error: StoreError) -> proto::Refusal {
         StoreError::Unknown(why) => Why::Unknown(why),
         StoreError::Broken(why) => Why::Broken(why),
         StoreError::TooLarge(why) => Why::TooLarge(why),
+        StoreError::Full(why) => Why::Full(why),
     };
     proto::Refusal { why: Some(why) }
 }
@@ -28,6 +29,7 @@ pub(super) fn error(refusal: proto::Refusal) -> StoreError {
         Some(Why::Unknown(why)) => StoreError::Unknown(why),
         Some(Why::Broken(why)) => StoreError::Broken(why),
         Some(Why::TooLarge(why)) => StoreError::TooLarge(why),
+        Some(Why::Full(why)) => StoreError::Full(why),
         // A newer server's: the worst that may be meant.
         None => StoreError::Unknown("the store refused for a reason that this version does not know".to_owned()),
     }
@@ -44,6 +46,7 @@ pub(super) fn commit(batch: Batch) -> proto::CommitRequest {
         id: Bytes::copy_from_slice(&batch.id.0.to_be_bytes()),
         fences: batch.fences.into_iter().map(fence).collect(),
         writes: batch.writes.into_iter().map(write).collect(),
+        adds: batch.adds,
     }
 }
 
@@ -61,6 +64,7 @@ pub(super) fn read_batch(request: proto::CommitRequest) -> Result<Batch, Status>
         id: BatchId(u128::from_be_bytes(id)),
         fences: fences.collect(),
         writes: request.writes.into_iter().map(write).collect::<Result<_, _>>()?,
+        adds: request.adds,
     })
 }
 

@@ -140,6 +140,7 @@ async fn a_batch_happens_once_and_its_outcome_is_told() {
                         id: BatchId(writer << 64 | at),
                         fences: Vec::new(),
                         writes: vec![Write::Put(mark.clone(), Bytes::new())],
+                        adds: true,
                     };
                     // Half of them could happen twice, if nothing but their own fences kept them from it.
                     if writer % 2 == 0 {
@@ -193,7 +194,7 @@ async fn without_a_server_patience_ends() {
     drop(listener);
     let options = RemoteOptions { patience: Duration::from_millis(200), in_flight: 1 };
     let remote = RemoteStore::new(link(&address, Role::Store, &inside.shard), options);
-    let batch = Batch { id: BatchId(1), fences: Vec::new(), writes: Vec::new() };
+    let batch = Batch { id: BatchId(1), fences: Vec::new(), writes: Vec::new(), adds: true };
     assert!(matches!(remote.commit(batch).await, Err(StoreError::Unavailable(_))), "nothing was sent");
     assert!(matches!(remote.get("a".into()).await, Err(StoreError::Unavailable(_))));
 }
@@ -221,7 +222,7 @@ async fn what_was_sent_and_never_answered_is_unknown() {
     let served = inside.serve(Arc::new(Stuck));
     let options = RemoteOptions { patience: Duration::from_millis(300), in_flight: 1 };
     let remote = RemoteStore::new(link(&served.address, Role::Store, &inside.shard), options);
-    let batch = Batch { id: BatchId(1), fences: Vec::new(), writes: Vec::new() };
+    let batch = Batch { id: BatchId(1), fences: Vec::new(), writes: Vec::new(), adds: true };
     assert!(matches!(remote.commit(batch.clone()).await, Err(StoreError::Unknown(_))));
     let first = remote.commit(batch.clone());
     let second = remote.get("a".into());

@@ -39,6 +39,8 @@ pub struct Field {
 pub struct Message {
     pub fields: BTreeMap<String, Field>,
     pub atomic: bool,
+    /// Whether unknown fields are kept.
+    pub open: bool,
 }
 
 /// Messages by full name.

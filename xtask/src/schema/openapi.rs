@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Field, Message, Messages};
 
 /// Types whose JSON form is not a plain message: the table has words for them.
-const WORDS: [(&str, &str); 7] = [
+const WORDS: [(&str, &str); 11] = [
     ("crate::apimachinery::pkg::api::resource::Quantity", "Quantity"),
     ("crate::apimachinery::pkg::util::intstr::IntOrString", "IntOrString"),
     ("crate::apimachinery::pkg::apis::meta::v1::Time", "Time"),
@@ -13,17 +13,15 @@ const WORDS: [(&str, &str); 7] = [
     ("crate::apimachinery::pkg::apis::meta::v1::FieldsV1", "FieldsV1"),
     ("crate::apimachinery::pkg::runtime::RawExtension", "RawExtension"),
     ("crate::ByteString", "bytes"),
+    ("crate::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON", "any"),
+    ("crate::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrArray", "SchemaOrList"),
+    ("crate::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrBool", "SchemaOrBool"),
+    ("crate::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaPropsOrStringArray", "SchemaOrStrings"),
 ];
 
-/// Not in the table: the groups of CustomResourceDefinitions and API services come with their own issue, and the rest
-/// are no documents of ours (a patch is applied, not decoded).
-const LEFT_OUT: [&str; 5] = [
-    "io.k8s.apiextensions-apiserver.",
-    "io.k8s.kube-aggregator.",
-    "io.k8s.apimachinery.pkg.apis.meta.v1.Patch",
-    "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent",
-    "io.k8s.List",
-];
+/// Not in the table: no documents of ours (a patch is applied, not decoded).
+const LEFT_OUT: [&str; 3] =
+    ["io.k8s.apimachinery.pkg.apis.meta.v1.Patch", "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent", "io.k8s.List"];
 
 /// Reads every generated type below a folder.
 pub fn read(folder: &Path) -> Result<Messages, String> {
@@ -89,6 +87,9 @@ fn json_names(source: &str) -> Vec<(&str, &str)> {
 /// A Rust type in the words of the table.
 fn word(of: &str) -> Result<String, String> {
     let inner = |open: &str| of.strip_prefix(open).and_then(|of| of.strip_suffix('>'));
+    if let Some(boxed) = inner("std::boxed::Box<") {
+        return word(boxed);
+    }
     if let Some(item) = inner("std::vec::Vec<") {
         return Ok(format!("[{}]", word(item)?));
     }
@@ -110,5 +111,8 @@ fn word(of: &str) -> Result<String, String> {
 
 /// `io.k8s.api.core.v1.Pod` for `crate::api::core::v1::Pod`.
 fn full_name(path: &str) -> Option<String> {
-    Some(format!("io.k8s.{}", path.strip_prefix("crate::")?.replace("::", ".")))
+    let path = path.strip_prefix("crate::")?.replace("::", ".");
+    // Names of Go's modules, which are no names in Rust.
+    let path = path.replace("apiextensions_apiserver.", "apiextensions-apiserver.");
+    Some(format!("io.k8s.{}", path.replace("kube_aggregator.", "kube-aggregator.")))
 }

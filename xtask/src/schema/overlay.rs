@@ -1,6 +1,6 @@
 //! What the sources do not say: `api/schema/overlay.txt`.
 //!
-//! Lines as in the table: `P package`, `T Name` (`T Name atomic`), and `name key=value …` for a field, which is made if it
+//! Lines as in the table: `P package`, `T Name` (`T Name atomic`, `T Name open`), and `name key=value …` for a field, which is made if it
 //! does not exist yet (then `type=` must be among the keys). Keys: type, number, presence, required, list, keys, patch,
 //! key, default (last, JSON) and the word atomic.
 
@@ -15,9 +15,11 @@ pub fn apply(messages: &mut Messages, text: &str) -> Result<(), String> {
         if let Some(name) = line.strip_prefix("P ") {
             package = name;
         } else if let Some(name) = line.strip_prefix("T ") {
+            let (name, open) = name.strip_suffix(" open").map_or((name, false), |name| (name, true));
             let (name, atomic) = name.strip_suffix(" atomic").map_or((name, false), |name| (name, true));
             let found = messages.entry(format!("{package}.{name}")).or_default();
             found.atomic |= atomic;
+            found.open |= open;
             message = Some(found);
         } else {
             let message = message.as_mut().ok_or_else(|| error("a field outside of a type"))?;

@@ -18,9 +18,9 @@ pub struct Proto {
 /// Fields by their [`fold`]ed name, by folded full name of the message.
 pub type Protos = BTreeMap<String, BTreeMap<String, Proto>>;
 
-/// Names compare without case and underscores: `AWSElasticBlockStore` is `AwsElasticBlockStore`, `podIPs` is `pod_i_ps`.
+/// Names compare without case and signs: `AWSElasticBlockStore` is `AwsElasticBlockStore`, `podIPs` is `pod_i_ps`.
 fn fold(name: &str) -> String {
-    name.chars().filter(|c| *c != '_').collect::<String>().to_lowercase()
+    name.chars().filter(|c| !matches!(c, '_' | '-' | '$')).collect::<String>().to_lowercase()
 }
 
 /// Reads every message below a folder.
@@ -114,7 +114,8 @@ pub fn join(messages: &mut Messages, protos: &Protos) {
         for (name, field) in &mut message.fields {
             if let Some((number, facts)) = find(proto, protos, &fold(name), 2) {
                 field.number = number;
-                field.list = facts.list.clone();
+                // Bytes are a list in Go, and are marked like one.
+                field.list = facts.list.clone().filter(|_| field.of.starts_with('['));
                 field.keys = facts.keys.clone();
                 field.atomic = facts.atomic;
                 field.patch = facts.patch.clone();

@@ -18,7 +18,8 @@ pub fn write(messages: &Messages) -> Result<String, String> {
             _ = writeln!(table, "P {package}");
             open = package;
         }
-        _ = writeln!(table, "T {short}{}", if message.atomic { " atomic" } else { "" });
+        let word = |on: bool, word: &'static str| if on { word } else { "" };
+        _ = writeln!(table, "T {short}{}{}", word(message.atomic, " atomic"), word(message.open, " open"));
         for (field, facts) in &message.fields {
             table.push_str(field);
             write_field(&mut table, facts, package).map_err(|error| format!("{name}.{field}: {error}"))?;
@@ -61,7 +62,8 @@ fn write_field(table: &mut String, field: &Field, package: &str) -> Result<(), S
 fn usual_presence(field: &Field) -> char {
     let collection = field.of.starts_with(['[', '{']);
     match field.of.as_str() {
-        "Time" | "MicroTime" | "RawExtension" | "FieldsV1" | "any" => '*',
+        "Time" | "MicroTime" | "RawExtension" | "FieldsV1" | "any" | "SchemaOrList" | "SchemaOrBool"
+        | "SchemaOrStrings" => '*',
         _ if field.required => '!',
         "string" | "bytes" => '?',
         _ if collection => '?',

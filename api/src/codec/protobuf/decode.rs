@@ -9,7 +9,7 @@ use super::reader::{Reader, Wire};
 use crate::codec::scalar::{Misfit, Scalar};
 use crate::codec::walk::is_absent;
 use crate::codec::{DEPTH, deeper_than};
-use crate::schema::{Field, Shape, Type};
+use crate::schema::{Field, Shape, Shortened, Type};
 use crate::time;
 
 /// How many messages a body may hold. An empty one takes two bytes, and a hundred times that once it is canonical.
@@ -122,6 +122,10 @@ impl Decoder {
                     }
                 }
             }
+            Type::Union(..) => {
+                let value = self.value(shape, (&field.of, name), wire, reader, depth)?;
+                out.insert(name.to_owned(), value);
+            }
             of => match scalar((of, name), wire, reader, depth)? {
                 Some(value) if !is_absent(&value, field) => drop(out.insert(name.to_owned(), value)),
                 _ => drop(out.remove(name)),
@@ -206,12 +210,56 @@ impl Decoder {
                 }
                 Ok(Value::Array(items))
             }
+            Type::Union(id, shortened) => {
+                let inner = framed(wire, name, reader)?;
+                self.union(shape.schema.shape(*id), *shortened, name, inner, depth + 1)
+            }
             Type::Map(_) => Err(reader.error("a map of maps has no protobuf form")),
             of => {
                 let value = scalar((of, name), wire, reader, depth)?;
                 Ok(value.or_else(|| shape.schema.zero(of)).unwrap_or_default())
             }
         }
+    }
+}
+
+impl Decoder {
+    /// A union of apiextensions: a message, or what may stand in its place.
+    fn union(
+        &mut self,
+        shape: Shape<'_>,
+        shortened: Shortened,
+        name: &str,
+        mut reader: Reader<'_>,
+        depth: usize,
+    ) -> Result<Value, Malformed> {
+        let schema = if shortened == Shortened::Bool { 2 } else { 1 };
+        let (mut whole, mut allows, mut items) = (None, false, Vec::new());
+        while let Some((number, wire)) = reader.tag()? {
+            match (number, shortened) {
+                (number, _) if number == schema => {
+                    let fields = match whole.get_or_insert_with(|| Value::Object(Map::new())) {
+                        Value::Object(fields) => fields,
+                        _ => unreachable!("it was made above"),
+                    };
+                    self.message(fields, shape, framed(wire, name, &mut reader)?, depth)?;
+                }
+                (1, Shortened::Bool) if wire == Wire::Varint => allows = reader.varint()? != 0,
+                (2, Shortened::List) => {
+                    let of = Type::Message(shape.id);
+                    items.push(self.value(shape, (&of, name), wire, &mut reader, depth)?);
+                }
+                (2, Shortened::Strings) => {
+                    items.push(self.value(shape, (&Type::String, name), wire, &mut reader, depth)?);
+                }
+                _ => reader.skip(wire)?,
+            }
+        }
+        Ok(match (whole, shortened) {
+            (Some(whole), _) => whole,
+            (None, Shortened::Bool) => Value::Bool(allows),
+            (None, _) => Value::Array(items),
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::Malformed;
-use crate::schema::{Field, Presence, Shape, Type};
+use crate::schema::{Field, Presence, Shape, Shortened, Type};
 use crate::time;
 
 const VARINT: u64 = 0;
@@ -15,6 +15,10 @@ const LENGTH: u64 = 2;
 
 /// Writes the bytes of an object, which its envelope carries.
 pub(super) fn object(shape: Shape<'_>, document: &Value) -> Result<Vec<u8>, Malformed> {
+    if shape.message().open {
+        let message = format!("{} is a custom resource, which has no protobuf form", shape.short_name());
+        return Err(Malformed { message });
+    }
     let mut out = Backwards(Vec::with_capacity(1024));
     out.fields_of(shape, document)?;
     out.0.reverse();
@@ -147,7 +151,7 @@ impl Backwards {
                 self.fields(inner, &vec![None; inner.fields().len()], inner.numbered(), 0)?;
                 self.close(number, end);
             }
-            Type::Bytes | Type::Any | Type::List(_) | Type::Map(_) => {}
+            Type::Bytes | Type::Any | Type::Union(..) | Type::List(_) | Type::Map(_) => {}
         }
         Ok(())
     }
@@ -205,6 +209,10 @@ impl Backwards {
                 self.close(number, end);
             }
             (Type::Message(id), value) => self.message(number, shape.schema.shape(*id), value)?,
+            (Type::Union(id, shortened), value) => {
+                self.union(shape.schema.shape(*id), *shortened, value)?;
+                self.close(number, end);
+            }
             // A message with the one field `items` stands between.
             (Type::List(item), Value::Array(items)) => {
                 items.iter().rev().try_for_each(|value| self.value(1, shape, item, value))?;
@@ -212,6 +220,26 @@ impl Backwards {
             }
             (Type::List(_), Value::Null) => self.close(number, end),
             (of, _) => return Err(misfit(&format!("{of:?}"))),
+        }
+        Ok(())
+    }
+
+    /// A union of apiextensions: its message is the first field, or the second behind whether anything goes.
+    fn union(&mut self, shape: Shape<'_>, shortened: Shortened, value: &Value) -> Result<(), Malformed> {
+        match (shortened, value) {
+            (Shortened::Bool, Value::Bool(allows)) => self.int(1, i64::from(*allows)),
+            // Whoever reads the message alone must not take it for a ban.
+            (Shortened::Bool, value) => {
+                self.message(2, shape, value)?;
+                self.int(1, 1);
+            }
+            (Shortened::List, Value::Array(items)) => {
+                items.iter().rev().try_for_each(|item| self.message(2, shape, item))?;
+            }
+            (Shortened::Strings, Value::Array(items)) => {
+                items.iter().rev().try_for_each(|item| self.value(2, shape, &Type::String, item))?;
+            }
+            (_, value) => self.message(1, shape, value)?,
         }
         Ok(())
     }

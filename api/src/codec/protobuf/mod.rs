@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::{Decoded, Malformed};
 use crate::document::Document;
-use crate::schema::Shape;
+use crate::schema::{Schema, Shape};
 use reader::{Reader, Wire};
 
 /// What every body starts with.
@@ -102,6 +102,14 @@ pub(super) fn write(shape: Shape<'_>, document: &Value) -> Result<Vec<u8>, Malfo
 /// The bytes of an object alone, as lists and envelopes hold them. Errors are those of [`super::encode`].
 pub fn object(shape: Shape<'_>, document: &Value) -> Result<Vec<u8>, Malformed> {
     encode::object(shape, document)
+}
+
+/// The bytes of a document of which nothing is shown but its metadata: a metav1.PartialObjectMetadata.
+pub fn metadata(document: &Value) -> Result<Vec<u8>, Malformed> {
+    let schema = Schema::builtin();
+    let shape = schema.named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").expect("the table has metav1");
+    let metadata = encode::object(shape, document.at(&["metadata"]))?;
+    Ok([encode::head(1, metadata.len()), metadata].concat())
 }
 
 /// The bytes before an object of `length` bytes in its envelope, and those behind it.

@@ -1,6 +1,9 @@
 use std::borrow::Cow;
 
+use smol_str::SmolStr;
+
 use super::*;
+use crate::resource::SelectableField;
 
 /// An object of which only these two are known.
 struct Known<'a> {
@@ -15,6 +18,10 @@ impl Selectable for Known<'_> {
 
     fn field(&self, _: usize) -> &str {
         ""
+    }
+
+    fn custom_field(&self, _: &SelectableField) -> SmolStr {
+        SmolStr::default()
     }
 
     fn name(&self) -> &str {

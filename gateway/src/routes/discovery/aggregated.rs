@@ -1,27 +1,29 @@
 //! APIGroupDiscoveryList: everything in one document (KEP-3352).
 
+use std::sync::Arc;
+
+use api::Value;
 use api::resource::{Resource, Served};
-use api::{Registry, Value};
 use serde_json::json;
 
 use super::legacy::{Group, groups_of, served_in};
 
 /// The core group alone, or all the others.
-pub(super) fn document(registry: &Registry, core: bool, version: &str) -> Value {
-    let groups = if core { vec![Group { name: "".into(), versions: vec!["v1".into()] }] } else { groups_of(registry) };
-    let items: Vec<Value> = groups.iter().map(|group| item(registry, group)).collect();
+pub(super) fn document(kinds: &[Arc<Resource>], core: bool, version: &str) -> Value {
+    let groups = if core { vec![Group { name: "".into(), versions: vec!["v1".into()] }] } else { groups_of(kinds) };
+    let items: Vec<Value> = groups.iter().map(|group| item(kinds, group)).collect();
     json!({
         "kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"),
         "metadata": {}, "items": items,
     })
 }
 
-fn item(registry: &Registry, group: &Group) -> Value {
+fn item(kinds: &[Arc<Resource>], group: &Group) -> Value {
     let versions: Vec<Value> = group
         .versions
         .iter()
         .map(|version| {
-            let served = registry.iter().filter_map(|r| Some((r, served_in(r, &group.name, version)?)));
+            let served = kinds.iter().filter_map(|r| Some((&**r, served_in(r, &group.name, version)?)));
             let mut resources: Vec<Value> = served.map(|(resource, served)| row(resource, served)).collect();
             resources.sort_by(|a, b| a["resource"].as_str().cmp(&b["resource"].as_str()));
             json!({ "version": version, "freshness": "Current", "resources": resources })

@@ -1,7 +1,9 @@
 //! APIGroupList, APIGroup and APIResourceList.
 
+use std::sync::Arc;
+
+use api::Value;
 use api::resource::{Resource, Served};
-use api::{Registry, Value};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ring::digest::{SHA256, digest};
@@ -30,9 +32,9 @@ impl Group {
 }
 
 /// The named groups, in order of their names.
-pub(super) fn groups_of(registry: &Registry) -> Vec<Group> {
+pub(super) fn groups_of(kinds: &[Arc<Resource>]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    let all = registry.iter().flat_map(|resource| &resource.served);
+    let all = kinds.iter().flat_map(|resource| &resource.served);
     for Served { group, version, .. } in all.filter(|served| served.is_public() && !served.group.is_empty()) {
         match groups.iter_mut().find(|have| have.name == *group) {
             Some(have) if have.versions.contains(version) => {}
@@ -60,8 +62,8 @@ pub(super) fn priority(version: &str) -> (u8, u32, u32) {
     }
 }
 
-pub(super) fn group_list(registry: &Registry) -> Value {
-    let groups: Vec<Value> = groups_of(registry).iter().map(|group| group.to_value(false)).collect();
+pub(super) fn group_list(kinds: &[Arc<Resource>]) -> Value {
+    let groups: Vec<Value> = groups_of(kinds).iter().map(|group| group.to_value(false)).collect();
     json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
 }
 
@@ -97,8 +99,8 @@ struct Row<'a> {
 }
 
 /// `None` where nothing is served under that version.
-pub(super) fn resource_list<'a>(registry: &'a Registry, group: &str, version: &str) -> Option<ResourceList<'a>> {
-    let served = registry.iter().filter_map(|resource| Some((resource, served_in(resource, group, version)?)));
+pub(super) fn resource_list<'a>(kinds: &'a [Arc<Resource>], group: &str, version: &str) -> Option<ResourceList<'a>> {
+    let served = kinds.iter().filter_map(|resource| Some((resource, served_in(resource, group, version)?)));
     let mut resources: Vec<Row<'_>> = served.flat_map(|(resource, served)| rows_of(resource, served)).collect();
     resources.sort_by(|a, b| a.name.cmp(&b.name));
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };

@@ -30,7 +30,7 @@ type Form = (&'static str, bool, Encoding);
 /// `/`: where to go from here.
 pub(super) async fn paths(State(inner): State<Arc<Inner>>, Extension(ticket): Extension<Ticket>) -> Response<Body> {
     let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
-    for group in legacy::groups_of(&inner.registry) {
+    for group in legacy::groups_of(&inner.kinds.all(&ticket.info.cluster).await) {
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|version| format!("/apis/{}/{version}", group.name)));
     }
@@ -45,7 +45,7 @@ pub(super) async fn core_versions(
     Extension(ticket): Extension<Ticket>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    if let Some(answer) = aggregated_answer(&inner, &headers, true) {
+    if let Some(answer) = aggregated_answer(&inner, &ticket, &headers, true).await {
         return answer;
     }
     let addresses = [json!({ "clientCIDR": "0.0.0.0/0", "serverAddress": inner.config.advertise })];
@@ -59,8 +59,10 @@ pub(super) async fn groups(
     Extension(ticket): Extension<Ticket>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    aggregated_answer(&inner, &headers, false)
-        .unwrap_or_else(|| plain(&legacy::group_list(&inner.registry), &headers, &ticket))
+    match aggregated_answer(&inner, &ticket, &headers, false).await {
+        Some(answer) => answer,
+        None => plain(&legacy::group_list(&inner.kinds.all(&ticket.info.cluster).await), &headers, &ticket),
+    }
 }
 
 /// `/apis/{group}`
@@ -70,7 +72,7 @@ pub(super) async fn group(
     Path(group): Path<String>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    match legacy::groups_of(&inner.registry).iter().find(|have| have.name == group) {
+    match legacy::groups_of(&inner.kinds.all(&ticket.info.cluster).await).iter().find(|have| have.name == group) {
         Some(group) => plain(&group.to_value(true), &headers, &ticket),
         None => refusal(Status::unknown_path()),
     }
@@ -82,7 +84,7 @@ pub(super) async fn core_resources(
     Extension(ticket): Extension<Ticket>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    resource_list(&inner, "", "v1", &headers, &ticket)
+    resource_list(&inner, "", "v1", &headers, &ticket).await
 }
 
 /// `/apis/{group}/{version}`
@@ -92,11 +94,17 @@ pub(super) async fn resources(
     Path((group, version)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    resource_list(&inner, &group, &version, &headers, &ticket)
+    resource_list(&inner, &group, &version, &headers, &ticket).await
 }
 
-fn resource_list(inner: &Inner, group: &str, version: &str, headers: &HeaderMap, ticket: &Ticket) -> Response<Body> {
-    match legacy::resource_list(&inner.registry, group, version) {
+async fn resource_list(
+    inner: &Inner,
+    group: &str,
+    version: &str,
+    headers: &HeaderMap,
+    ticket: &Ticket,
+) -> Response<Body> {
+    match legacy::resource_list(&inner.kinds.all(&ticket.info.cluster).await, group, version) {
         Some(list) => plain(&list, headers, ticket),
         None => refusal(Status::unknown_path()),
     }
@@ -109,18 +117,23 @@ fn plain(document: &impl Serialize, headers: &HeaderMap, ticket: &Ticket) -> Res
 }
 
 /// The aggregated document, where that is among what the client accepts.
-fn aggregated_answer(inner: &Inner, headers: &HeaderMap, core: bool) -> Option<Response<Body>> {
+async fn aggregated_answer(inner: &Inner, ticket: &Ticket, headers: &HeaderMap, core: bool) -> Option<Response<Body>> {
     let (encoding, version) = Output::aggregated(headers)?;
+    let media = format!("{};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList", encoding.media());
+    let kinds = inner.kinds.all(&ticket.info.cluster).await;
+    let make = || Tagged::in_form(&aggregated::document(&kinds, core, version), encoding);
+    // What a cluster adds is added for it alone.
+    if inner.kinds.generation(&ticket.info.cluster) > 0 && !core {
+        return Some(make().map_or_else(refusal, |made| made.answer(headers, &media)));
+    }
     let mut documents = inner.documents.discovery.0.lock();
     let made = match documents.get(&(version, core, encoding)) {
         Some(made) => made.clone(),
         None => {
-            let document = aggregated::document(&inner.registry, core, version);
-            let made = Arc::new(Tagged::in_form(&document, encoding).ok()?);
+            let made = Arc::new(make().ok()?);
             documents.insert((version, core, encoding), made.clone());
             made
         }
     };
-    let media = format!("{};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList", encoding.media());
     Some(made.answer(headers, &media))
 }

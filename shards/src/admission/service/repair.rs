@@ -25,7 +25,7 @@ pub(crate) async fn repair(shard: &Shard) {
         tokio::time::sleep(EVERY.min(shard.options.repair_after)).await;
         for cluster in (0..shard.layout.clusters()).map(|at| shard.layout.cluster(at)) {
             for id_name in [ADDRESSES, NODE_PORTS] {
-                if let Err(status) = pass(shard, cluster, id_name).await {
+                if let Err(status) = pass(shard, &cluster, id_name).await {
                     tracing::info!(id_name, %status, "reservations are looked after later");
                 }
             }
@@ -66,7 +66,8 @@ async fn check(shard: &Shard, cluster: &SmolStr, id_name: &str, reservation: &Ar
         user: Arc::new(UserInfo { name: "system:apiserver".to_owned(), ..UserInfo::default() }),
         verb: Verb::Get { version: None },
     };
-    let call = Call::new(shard, &request)?;
+    let row = shard.row(&request)?;
+    let call = Call::new(shard, &request, &row)?;
     let is_used = match ask_peer(call, services, request.clone()).await {
         Ok(Outcome::Object(service)) => {
             let (ips, ports) = held(&service.document());

@@ -181,7 +181,7 @@ async fn take(call: Call<'_>, id_name: &str, name: &str, body: Value) -> Result<
     let verb = Verb::Create {
         body: Bytes::from(body.to_string()),
         format: Format::Json,
-        options: WriteOptions::default(),
+        options: WriteOptions { field_manager: "kube-apiserver".to_owned(), ..WriteOptions::default() },
         uid: new_uid(call),
     };
     match ask_peer(call, resource, request(call, id_name, name, verb)?).await {

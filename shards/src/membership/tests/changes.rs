@@ -39,7 +39,10 @@ fn slots(range: std::ops::Range<u16>) -> SlotSet {
 }
 
 async fn put(store: &MemoryStore, id: u128, key: bytes::Bytes, value: bytes::Bytes) {
-    store.commit(Batch { id: BatchId(id), fences: Vec::new(), writes: vec![Write::Put(key, value)] }).await.unwrap();
+    store
+        .commit(Batch { id: BatchId(id), fences: Vec::new(), writes: vec![Write::Put(key, value)], adds: false })
+        .await
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]

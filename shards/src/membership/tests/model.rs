@@ -156,7 +156,7 @@ impl ModelHolder {
 
     /// Commits the very same batch until it is known what became of it: one that may still happen is not set aside.
     async fn settle(&self, fences: Vec<Fence>, writes: Vec<Write>) -> Result<(), StoreError> {
-        let batch = Batch { id: BatchId(self.ambient.entropy.next_u128()), fences, writes };
+        let batch = Batch { id: BatchId(self.ambient.entropy.next_u128()), fences, writes, adds: false };
         let mut unknown = false;
         loop {
             match self.link.commit(batch.clone()).await {

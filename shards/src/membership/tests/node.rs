@@ -17,6 +17,7 @@ use super::model::{Arena, ModelHolder, SLOTS};
 use super::world::{Link, Seeded, SkewedClock};
 use crate::membership::member::MemberConfig;
 use crate::membership::{Ended, Identity, JoinError, Lease, Member, Peer, PeerError, Peers, Timing, register};
+use crate::metrics::{Metrics, ShardMetrics};
 
 /// Bugs that can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,6 +228,7 @@ impl Process {
                 }),
                 registration,
                 slots: SLOTS,
+                metrics: Metrics::new(ShardMetrics::default(), ordinal),
             });
             self.hall.members.lock().insert(ordinal, (member.clone(), self.link.clone()));
             let work = tokio::spawn(holder.clone().work());

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use api::Registry;
 use api::ambient::Ambient;
-use api::resource::Registry;
 use api::{Object, Status, Value};
 use parking_lot::Mutex;
 use serde_json::json;

@@ -11,6 +11,7 @@ use wire::{Connection, Link, MESSAGE_BYTES};
 
 use super::Calling;
 use super::queue::{Queue, Reply};
+use crate::rpc::convert::Context;
 use crate::service::ShardError;
 use proto::call::What;
 use proto::shard_client::ShardClient;
@@ -41,17 +42,22 @@ impl Exchange {
         Self { queue, window, room, deadline: calling.deadline, driver }
     }
 
+    /// Fails the calls that wait, those for a connection among them: nobody will answer them.
+    pub(super) fn abandon(&self) {
+        self.queue.abandon("it was taken for dead");
+    }
+
     pub(super) fn tell(&self, what: What) {
         self.queue.tell(what);
     }
 
     /// Sends a call and waits for its reply, both within the deadline. Dropping the future gives up the reply.
-    pub(super) async fn call(&self, what: What) -> Reply {
+    pub(super) async fn call(&self, what: What, context: Option<Context>) -> Reply {
         let mut waiting = None;
         let answer = timeout(self.deadline, async {
             let _place = self.window.acquire().await.expect("never closed");
             let _room = self.room.acquire().await.expect("never closed");
-            waiting.insert(self.queue.call(what)?).reply().await
+            waiting.insert(self.queue.call(what, context)?).reply().await
         });
         match answer.await {
             Ok(reply) => reply,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use api::Version;
 use api::ambient::Ambient;
-use api::resource::{Registry, ResourceId};
+use api::{Registry, ResourceId};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -95,8 +95,8 @@ impl RemoteShard {
         &self.calling.registry
     }
 
-    async fn call(&self, what: What) -> Result<Said, ShardError> {
-        let said = self.exchange.call(what).await?;
+    async fn call(&self, what: What, context: Option<convert::Context>) -> Result<Said, ShardError> {
+        let said = self.exchange.call(what, context).await?;
         match said.ok_or_else(|| Misread("an empty reply".to_owned()))? {
             Said::Failure(failure) => Err(convert::read_failure(failure)),
             said => Ok(said),
@@ -107,8 +107,8 @@ impl RemoteShard {
 impl ShardService for RemoteShard {
     fn execute(&self, request: Request) -> BoxFuture<'_, Result<Answer, ShardError>> {
         async move {
-            let what = What::Execute(convert::execute(self.registry(), request));
-            match self.call(what).await? {
+            let (context, execute) = convert::execute(self.registry(), request);
+            match self.call(What::Execute(execute), Some(context)).await? {
                 Said::Answer(answer) => Ok(convert::read_answer(answer)?),
                 _ => Err(Misread("a reply to another question".to_owned()).into()),
             }
@@ -118,12 +118,16 @@ impl ShardService for RemoteShard {
 
     fn clock(&self) -> BoxFuture<'_, Result<Version, ShardError>> {
         async move {
-            match self.call(What::Clock(proto::Clock {})).await? {
+            match self.call(What::Clock(proto::Clock {}), None).await? {
                 Said::Clock(version) => Ok(Version(version)),
                 _ => Err(Misread("a reply to another question".to_owned()).into()),
             }
         }
         .boxed()
+    }
+
+    fn abandon(&self) {
+        self.exchange.abandon();
     }
 
     fn list(&self, request: ListRequest) -> BoxFuture<'_, Result<ListPage, ShardError>> {
@@ -139,7 +143,7 @@ impl ShardService for RemoteShard {
     }
 
     fn advance(&self, cluster: &str, resource: ResourceId, version: Version) {
-        let resource = self.registry().get(resource).id_name.to_string();
+        let resource = self.registry().id_name(resource).to_string();
         self.exchange.tell(What::Advance(proto::Advance { cluster: cluster.to_owned(), resource, version: version.0 }));
     }
 }

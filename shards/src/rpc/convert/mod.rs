@@ -8,13 +8,12 @@ mod roster;
 mod status;
 mod stream;
 
-use api::resource::{Registry, ResourceId};
 use api::slot::SlotSet;
 use api::status::Reason;
-use api::{Status, Version};
+use api::{Registry, ResourceId, Status, Version};
 
 pub(super) use answer::{answer, object, read_answer, read_object};
-pub(super) use request::{execute, read_execute};
+pub(super) use request::{Context, execute, read_execute};
 pub(super) use roster::{pin, read_pin, read_roster, roster};
 pub(super) use status::{failure, read_failure};
 pub(super) use stream::{Known, event, history, list, read_event, read_history, read_list, read_subscribe, subscribe};
@@ -38,12 +37,16 @@ pub(super) fn required<T>(part: Option<T>, what: &str) -> Result<T, Misread> {
 }
 
 fn id_name(registry: &Registry, id: ResourceId) -> String {
-    registry.get(id).id_name.to_string()
+    registry.id_name(id).to_string()
 }
 
 pub(super) fn resource_id(registry: &Registry, id_name: &str) -> Result<ResourceId, Misread> {
-    let resource = registry.named(id_name).ok_or_else(|| Misread(format!("there are no {id_name} here")))?;
-    Ok(resource.id)
+    // What is neither built in nor of a group is of another version of the program; which custom kinds there are, a peer may
+    // know earlier.
+    if registry.named(id_name).is_none() && !id_name.contains('.') {
+        return Err(Misread(format!("there are no {id_name} here")));
+    }
+    Ok(registry.number(id_name))
 }
 
 fn version(version: Option<Version>) -> Option<u64> {

@@ -2,49 +2,96 @@
 
 use std::sync::Arc;
 
-use api::resource::Registry;
+use api::resource::Served;
 use api::slot::Slot;
-use bytes::Bytes;
+use api::{Registry, Version};
+use smol_str::SmolStr;
 use wire::proto::shard as proto;
 
-use super::{Misread, read_version, required, version};
+use super::{Misread, read_version, required, resource_id, version};
 use crate::service::{
     DeleteOptions, FieldValidation, Format, PatchType, Propagation, Request, UserInfo, Verb, WriteOptions,
 };
 use proto::execute::Verb as Said;
 
-pub(in crate::rpc) fn execute(registry: &Registry, request: Request) -> proto::Execute {
-    let resource = registry.get(request.resource);
-    let served = &resource.served[request.served];
-    proto::Execute {
-        request: Bytes::copy_from_slice(&request.id.to_be_bytes()),
-        cluster: request.cluster.into(),
-        resource: resource.id_name.to_string(),
-        group: served.group.to_string(),
-        version: served.version.to_string(),
-        subresource: request.subresource.into(),
-        namespace: request.namespace.into(),
-        name: request.name.into(),
-        user: Some(user(&request.user)),
-        verb: Some(verb(request.verb)),
+/// What many requests have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::rpc) struct Context {
+    cluster: SmolStr,
+    resource: SmolStr,
+    group: SmolStr,
+    version: SmolStr,
+    subresource: SmolStr,
+    user: Arc<UserInfo>,
+}
+
+impl Context {
+    pub(in crate::rpc) fn to_proto(&self) -> proto::Context {
+        proto::Context {
+            cluster: self.cluster.to_string(),
+            resource: self.resource.to_string(),
+            group: self.group.to_string(),
+            version: self.version.to_string(),
+            subresource: self.subresource.to_string(),
+            user: Some(user(&self.user)),
+        }
+    }
+
+    pub(in crate::rpc) fn read(said: proto::Context) -> Self {
+        Self {
+            cluster: said.cluster.into(),
+            resource: said.resource.into(),
+            group: said.group.into(),
+            version: said.version.into(),
+            subresource: said.subresource.into(),
+            user: Arc::new(read_user(said.user.unwrap_or_default())),
+        }
     }
 }
 
-pub(in crate::rpc) fn read_execute(registry: &Registry, said: proto::Execute) -> Result<Request, Misread> {
-    let none = |what: &str| Misread(format!("there are no {} {what} here", said.resource));
-    let resource = registry.named(&said.resource).ok_or_else(|| none("at all"))?;
-    let served = resource.served.iter().position(|served| served.group == said.group && served.version == said.version);
-    let served = served.ok_or_else(|| none(&format!("in {}/{}", said.group, said.version)))?;
-    let id = required(said.request[..].try_into().ok(), "a request's id")?;
+/// A request in two parts. The number of its context is for the exchange to fill in.
+pub(in crate::rpc) fn execute(registry: &Registry, request: Request) -> (Context, proto::Execute) {
+    let row = registry.row(&request.cluster, request.resource);
+    // A custom kind may have gone meanwhile; its owner knows.
+    let served = row.as_ref().and_then(|resource| resource.served.get(request.served));
+    let context = Context {
+        cluster: request.cluster,
+        resource: registry.id_name(request.resource),
+        group: served.map(|served| served.group.clone()).unwrap_or_default(),
+        version: served.map(|served| served.version.clone()).unwrap_or_default(),
+        subresource: request.subresource,
+        user: request.user,
+    };
+    let execute = proto::Execute {
+        request_high: (request.id >> 64) as u64,
+        request_low: request.id as u64,
+        context: 0,
+        namespace: request.namespace.into(),
+        name: request.name.into(),
+        verb: Some(verb(request.verb)),
+    };
+    (context, execute)
+}
+
+pub(in crate::rpc) fn read_execute(
+    registry: &Registry,
+    context: &Context,
+    said: proto::Execute,
+) -> Result<Request, Misread> {
+    let resource = resource_id(registry, &context.resource)?;
+    let row = registry.row(&context.cluster, resource);
+    let is_asked = |served: &Served| served.group == context.group && served.version == context.version;
+    // Behind the last one where the peer knows another definition of a custom kind: the verb answers that.
+    let served = row.map_or(0, |row| row.served.iter().position(is_asked).unwrap_or(row.served.len()));
     Ok(Request {
-        id: u128::from_be_bytes(id),
-        cluster: said.cluster.into(),
-        resource: resource.id,
+        id: u128::from(said.request_high) << 64 | u128::from(said.request_low),
+        cluster: context.cluster.clone(),
+        resource,
         served,
-        subresource: said.subresource.into(),
+        subresource: context.subresource.clone(),
         namespace: said.namespace.into(),
         name: said.name.into(),
-        user: Arc::new(read_user(said.user.unwrap_or_default())),
+        user: context.user.clone(),
         verb: read_verb(required(said.verb, "the verb")?)?,
     })
 }
@@ -68,8 +115,8 @@ fn verb(verb: Verb) -> Said {
         Verb::Update { body, format: is, options: with, uid } => {
             Said::Update(proto::Update { body, format: format(is), options: Some(options(with)), uid })
         }
-        Verb::Patch { body, patch, options: with } => {
-            Said::Patch(proto::Patch { body, r#type: patch_type(patch), options: Some(options(with)) })
+        Verb::Patch { body, patch, options: with, uid } => {
+            Said::Patch(proto::Patch { body, r#type: patch_type(patch), options: Some(options(with)), uid })
         }
         Verb::Delete { options } => Said::Delete(proto::Delete {
             dry_run: options.dry_run,
@@ -78,6 +125,7 @@ fn verb(verb: Verb) -> Said {
             uid: options.uid,
             version: version(options.version),
         }),
+        Verb::Restore { tail, above } => Said::Restore(proto::Restore { tail, above: above.0 }),
     }
 }
 
@@ -100,6 +148,7 @@ fn read_verb(said: Said) -> Result<Verb, Misread> {
             body: patch.body,
             patch: read_patch_type(patch.r#type)?,
             options: read_options(patch.options)?,
+            uid: patch.uid,
         },
         Said::Delete(delete) => Verb::Delete {
             options: DeleteOptions {
@@ -110,6 +159,7 @@ fn read_verb(said: Said) -> Result<Verb, Misread> {
                 version: read_version(delete.version),
             },
         },
+        Said::Restore(restore) => Verb::Restore { tail: restore.tail, above: Version(restore.above) },
     })
 }
 
@@ -135,6 +185,7 @@ fn patch_type(patch: PatchType) -> i32 {
         PatchType::Json => proto::PatchType::Json,
         PatchType::Merge => proto::PatchType::Merge,
         PatchType::Strategic => proto::PatchType::Strategic,
+        PatchType::Apply => proto::PatchType::Apply,
     };
     said.into()
 }
@@ -144,6 +195,7 @@ fn read_patch_type(said: i32) -> Result<PatchType, Misread> {
         proto::PatchType::Json => PatchType::Json,
         proto::PatchType::Merge => PatchType::Merge,
         proto::PatchType::Strategic => PatchType::Strategic,
+        proto::PatchType::Apply => PatchType::Apply,
     })
 }
 
@@ -157,6 +209,7 @@ fn options(options: WriteOptions) -> proto::WriteOptions {
         dry_run: options.dry_run,
         field_manager: options.field_manager,
         field_validation: validation.into(),
+        force: options.force,
     }
 }
 
@@ -168,7 +221,7 @@ fn read_options(said: Option<proto::WriteOptions>) -> Result<WriteOptions, Misre
         proto::FieldValidation::Warn => FieldValidation::Warn,
         proto::FieldValidation::Strict => FieldValidation::Strict,
     };
-    Ok(WriteOptions { dry_run: said.dry_run, field_manager: said.field_manager, field_validation })
+    Ok(WriteOptions { dry_run: said.dry_run, field_manager: said.field_manager, field_validation, force: said.force })
 }
 
 fn propagation(propagation: Option<Propagation>) -> i32 {

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use api::resource::Registry;
 use api::selector::{FieldSelector, LabelSelector, Selector, ShardSelector};
 use api::{Object, Version};
+use api::{Registry, Resource, ResourceId};
 use bytes::Bytes;
 use wire::proto::shard as proto;
 
@@ -38,6 +38,8 @@ fn text(text: &smol_str::SmolStr) -> String {
 pub(in crate::rpc) fn read_list(registry: &Registry, said: proto::ListRequest) -> Result<ListRequest, Misread> {
     use proto::list_request::Slots;
     let resource = resource_id(registry, &said.resource)?;
+    let row = row(registry, &said.cluster, resource);
+    let selector = read_selector(&row, said.selector.unwrap_or_default())?;
     Ok(ListRequest {
         slots: match required(said.slots, "the slots of a list")? {
             Slots::One(slot) => ListSlots::One(read_slot(slot)?),
@@ -46,7 +48,7 @@ pub(in crate::rpc) fn read_list(registry: &Registry, said: proto::ListRequest) -
         cluster: said.cluster.into(),
         resource,
         namespace: said.namespace.into(),
-        selector: Arc::new(read_selector(registry, resource, said.selector.unwrap_or_default())?),
+        selector: Arc::new(selector),
         at: read_version(said.at),
         after: said.after.map(|key| (key.namespace.into(), key.name.into())),
         limit: usize::try_from(said.limit).unwrap_or(usize::MAX),
@@ -58,17 +60,23 @@ fn selector(registry: &Registry, request: &ListRequest) -> proto::Selector {
     proto::Selector {
         labels: labels.to_string(),
         nothing: labels.is_nothing(),
-        fields: fields.text(registry.get(request.resource)),
+        fields: fields.text(&row(registry, &request.cluster, request.resource)),
         shard: shard.to_string(),
     }
 }
 
-fn read_selector(registry: &Registry, resource: api::ResourceId, said: proto::Selector) -> Result<Selector, Misread> {
+/// What is known of a kind.
+fn row(registry: &Registry, cluster: &str, id: ResourceId) -> Arc<Resource> {
+    let undefined = || Arc::new(Resource::undefined(id, &registry.id_name(id)));
+    registry.row(cluster, id).unwrap_or_else(undefined)
+}
+
+fn read_selector(resource: &Resource, said: proto::Selector) -> Result<Selector, Misread> {
     let labels = match said.nothing {
         true => LabelSelector::nothing(),
         false => LabelSelector::parse(&said.labels).map_err(Misread)?,
     };
-    let fields = FieldSelector::parse(&said.fields, registry.get(resource)).map_err(Misread)?;
+    let fields = FieldSelector::parse(&said.fields, resource).map_err(Misread)?;
     let shard = ShardSelector::parse(&said.shard).map_err(Misread)?;
     Ok(Selector { labels, fields, shard })
 }

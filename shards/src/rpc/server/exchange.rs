@@ -2,10 +2,10 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{self, Poll, Waker, ready};
 
+use api::Registry;
 use api::Version;
-use api::resource::Registry;
 use futures_util::{Stream, poll};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -13,9 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
+use wire::Turn;
 use wire::proto::shard as proto;
 
-use crate::rpc::{BATCH_BYTES, BATCH_CALLS, WINDOW, convert};
+use crate::rpc::convert::{self, Context, Misread};
+use crate::rpc::{BATCH_BYTES, BATCH_CALLS, CONTEXTS, WINDOW};
 use crate::service::{ShardError, ShardService};
 use proto::call::What;
 use proto::reply::What as Said;
@@ -78,9 +80,10 @@ pub(super) fn start(
 ) -> Replying {
     let shared = Arc::new(Shared::default());
     let window = Arc::new(Semaphore::new(WINDOW));
-    let reading = Reading { shared: shared.clone(), service, registry, window, room };
+    let contexts = HashMap::new();
+    let reading = Reading { shared: shared.clone(), service, registry, contexts, window, room };
     let reader = tokio::spawn(reading.run(calls, shutdown)).abort_handle();
-    Replying { shared, reader }
+    Replying { shared, reader, turn: Turn::default() }
 }
 
 /// Reads calls and starts them.
@@ -88,12 +91,14 @@ struct Reading {
     shared: Arc<Shared>,
     service: Arc<dyn ShardService>,
     registry: Arc<Registry>,
+    /// What calls refer to, by number.
+    contexts: HashMap<u64, Arc<Context>>,
     window: Arc<Semaphore>,
     room: Arc<Semaphore>,
 }
 
 impl Reading {
-    async fn run(self, mut calls: Streaming<proto::Calls>, shutdown: CancellationToken) {
+    async fn run(mut self, mut calls: Streaming<proto::Calls>, shutdown: CancellationToken) {
         loop {
             let batch = tokio::select! {
                 batch = calls.message() => batch,
@@ -111,9 +116,14 @@ impl Reading {
         self.shared.finish();
     }
 
-    async fn start(&self, id: u64, what: What) {
+    async fn start(&mut self, id: u64, what: What) {
         match what {
             What::Cancel(_) => self.shared.cancel(id),
+            What::Context(context) if id < CONTEXTS as u64 => {
+                self.contexts.insert(id, Arc::new(Context::read(context)));
+            }
+            // Calls that refer to it will be misread.
+            What::Context(_) => {}
             What::Advance(advance) => {
                 if let Ok(resource) = convert::resource_id(&self.registry, &advance.resource) {
                     self.service.advance(&advance.cluster, resource, Version(advance.version));
@@ -127,8 +137,10 @@ impl Reading {
             What::Execute(said) => {
                 let is_read = matches!(said.verb, Some(proto::execute::Verb::Get(_)));
                 let (service, registry) = (self.service.clone(), self.registry.clone());
+                let context = self.contexts.get(&u64::from(said.context)).cloned();
                 let execute = async move {
-                    let request = convert::read_execute(&registry, said)?;
+                    let context = context.ok_or_else(|| Misread("a context that was never told".to_owned()))?;
+                    let request = convert::read_execute(&registry, &context, said)?;
                     service.execute(request).await.map(|answer| Said::Answer(convert::answer(answer)))
                 };
                 self.carry_out(id, is_read, execute).await;
@@ -170,6 +182,7 @@ fn said(result: Result<Said, ShardError>) -> Said {
 pub struct Replying {
     shared: Arc<Shared>,
     reader: AbortHandle,
+    turn: Turn,
 }
 
 impl Drop for Replying {
@@ -184,13 +197,17 @@ impl Drop for Replying {
 impl Stream for Replying {
     type Item = Result<proto::Replies, Status>;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut state = self.shared.0.lock();
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
+        // A batch that is committed answers many calls, one after the other: one message carries them all.
+        ready!(self.turn.poll(context));
+        let this = &mut *self;
+        let mut state = this.shared.0.lock();
         if state.replies.is_empty() {
             if state.done {
                 return Poll::Ready(None);
             }
             state.sender = Some(context.waker().clone());
+            this.turn.end();
             return Poll::Pending;
         }
         let mut bytes = 0;

@@ -6,7 +6,7 @@ mod streams;
 
 use std::sync::Arc;
 
-use api::resource::Registry;
+use api::Registry;
 use futures_util::stream::BoxStream;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;

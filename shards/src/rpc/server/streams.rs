@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::resource::Registry;
+use api::Registry;
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -48,14 +48,13 @@ pub(super) async fn list(
         }
     };
     let end = proto::ListEnd { version: page.version.0, remaining: page.remaining as u64 };
-    stream::unfold(Some(page.objects), move |left| async move {
+    stream::unfold(Some(page.objects.into_iter()), move |left| async move {
         let mut left = left?;
-        let count = piece(&left, |object| object.tail().len() + 128);
-        let rest = left.split_off(count);
-        let objects = left.iter().map(|object| convert::object(object)).collect();
-        let is_last = rest.is_empty();
+        let count = piece(left.as_slice(), |object| object.tail().len() + 128);
+        let objects = left.by_ref().take(count).map(|object| convert::object(&object)).collect();
+        let is_last = left.len() == 0;
         let piece = proto::ListPiece { objects, end: is_last.then_some(end), failure: None };
-        Some((Ok(piece), (!is_last).then_some(rest)))
+        Some((Ok(piece), (!is_last).then_some(left)))
     })
     .boxed()
 }
@@ -77,14 +76,13 @@ pub(super) async fn history(
         }
     };
     let to = history.to.0;
-    stream::unfold(Some(history.events), move |left| async move {
+    stream::unfold(Some(history.events.into_iter()), move |left| async move {
         let mut left = left?;
-        let count = piece(&left, event_size);
-        let rest = left.split_off(count);
-        let events = left.iter().map(|event| convert::event(event)).collect();
-        let is_last = rest.is_empty();
+        let count = piece(left.as_slice(), event_size);
+        let events = left.by_ref().take(count).map(|event| convert::event(&event)).collect();
+        let is_last = left.len() == 0;
         let piece = proto::HistoryPiece { events, to: is_last.then_some(to), failure: None };
-        Some((Ok(piece), (!is_last).then_some(rest)))
+        Some((Ok(piece), (!is_last).then_some(left)))
     })
     .boxed()
 }
