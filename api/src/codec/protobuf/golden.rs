@@ -14,7 +14,7 @@ fn every_kind_is_written_as_the_reference_writes_it() {
     let (mut met, mut wrong) = (0, Vec::new());
     for resource in registry.iter() {
         for served in resource.served.iter().filter(|served| served.is_public()) {
-            let group = if served.group.is_empty() { "core" } else { served.group };
+            let group = if served.group.is_empty() { "core" } else { served.group.as_str() };
             let path = Path::new(&folder).join(format!("{group}.{}.{}", served.version, resource.kind));
             let (Ok(json), Ok(bytes)) =
                 (fs::read(path.with_added_extension("json")), fs::read(path.with_added_extension("pb")))
