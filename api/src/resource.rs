@@ -242,6 +242,11 @@ impl Resource {
         self.shape(&self.served[0])
     }
 
+    /// Whether its objects have a protobuf form: those of built-in kinds do.
+    pub fn has_protobuf(&self) -> bool {
+        self.served.iter().all(|served| served.custom.is_none())
+    }
+
     /// The rules of a served version.
     pub fn rules<'a>(&'a self, served: &'a Served) -> &'a dyn Strategy {
         served.rules.as_deref().unwrap_or(&*self.strategy)

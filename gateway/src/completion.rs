@@ -56,6 +56,11 @@ impl Completion {
         Self { inner: inner.clone(), info, user: None, audit_id, started, labels, long, outcome: None }
     }
 
+    /// Whether the answer lasts as long as the client wants.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.long
+    }
+
     /// Takes note of the answer; what lasts is completed when its body ends.
     pub(crate) fn finish(mut self, mut response: Response<Body>) -> Response<Body> {
         let failure = response.extensions_mut().remove::<Failure>();

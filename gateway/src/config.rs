@@ -68,6 +68,8 @@ pub struct KubeletAccess {
 pub struct Limits {
     /// Bytes of a request's body.
     pub body: usize,
+    /// Bytes of protobuf that are kept for those who ask for it again.
+    pub forms: usize,
     /// Connections at a time; more wait to be accepted.
     pub connections: usize,
     /// Bytes of a request's header.
@@ -90,6 +92,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body: 3 << 20,
+            forms: 64 << 20,
             connections: 20_000,
             header: 64 << 10,
             streams: 1000,

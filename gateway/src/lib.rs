@@ -15,6 +15,7 @@ mod clusters;
 mod completion;
 mod config;
 mod continuation;
+mod forms;
 mod kinds;
 mod list;
 mod media;
@@ -52,9 +53,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use authn::{TokenFileError, Tokens};
 use clusters::{Cluster, Clusters};
-use completion::Completion;
+use completion::{Completion, Failure};
 pub use config::{GatewayConfig, KubeletAccess, Limits, RelayLimits, VersionInfo};
+use forms::Forms;
 use kinds::Kinds;
+use media::Output;
 use metrics::{ClusterLabel, Metrics, ResourceLabels};
 use relay::Relays;
 use request::RequestInfo;
@@ -74,6 +77,7 @@ pub(crate) struct Inner {
     pub(crate) ambient: Ambient,
     pub(crate) metrics: Metrics,
     pub(crate) relays: Relays,
+    pub(crate) forms: Arc<Forms>,
     pub(crate) kinds: Kinds,
     pub(crate) clusters: Clusters,
     pub(crate) documents: routes::Documents,
@@ -100,6 +104,7 @@ impl Gateway {
         ambient: Ambient,
         metrics: &mut MetricsRegistry,
     ) -> Arc<Self> {
+        let forms = Forms::new(config.limits.forms, metrics);
         let (metrics, stopping) = (Metrics::register(metrics), CancellationToken::new());
         let counted = metrics.relays.clone();
         let relays = Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), counted, stopping.clone());
@@ -108,6 +113,7 @@ impl Gateway {
         let kinds = Kinds::new(topology.clone(), registry.clone(), ambient.clock.clone(), stopping.clone());
         let inner = Arc::new(Inner {
             clusters,
+            forms,
             kinds,
             metrics,
             documents: routes::Documents::default(),
@@ -156,6 +162,7 @@ impl Gateway {
             let id = cluster.as_ref().map_or(&nowhere, |cluster| &cluster.id);
             let info = RequestInfo::new(id, request.method(), uri.path(), uri.query());
             let mut completion = Completion::begin(&inner, Arc::new(info), request.headers());
+            let wishes = request.headers().clone();
             let head = request.method() == Method::HEAD;
             let known = cluster.and_then(|cluster| {
                 let user = identify(&cluster, &completion.info, &request, identity)?;
@@ -169,6 +176,16 @@ impl Gateway {
                 }
                 Err(status) => routes::refusal(status),
             };
+            if let Some(Failure(status)) = response.extensions().get().cloned() {
+                let output = Output::plain(&wishes, &completion.info.query).ok();
+                if output != Some(Output::default()) {
+                    response = render::failure(&status, output);
+                    response.extensions_mut().insert(Failure(status));
+                }
+            }
+            if !completion.is_stream() && media::takes_gzip(&wishes) {
+                response = render::gzip::compress(response).await;
+            }
             if !response.status().is_success() {
                 unread.discard(TAKEN_IN * inner.config.limits.body).await;
             }

@@ -1,20 +1,63 @@
-//! Media types: which form of an answer a client accepts, and how a body is written.
+//! Media types: which form of an answer a client accepts ([`accept`] reads what it says), and how a body is written.
+
+mod accept;
 
 use api::codec::Format;
 use api::patch::PatchType;
 use api::status::Reason;
 use api::{Resource, Status};
-use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderValue};
 
 use crate::query::Query;
 
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+const ACCEPTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+const STREAMS: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+
+/// How an answer is written. In the order in which a wildcard offers them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Encoding {
+    /// application/json
+    #[default]
+    Json,
+    /// application/yaml
+    Yaml,
+    /// application/vnd.kubernetes.protobuf
+    Protobuf,
+}
+
+impl Encoding {
+    const ALL: [Self; 3] = [Self::Json, Self::Yaml, Self::Protobuf];
+
+    /// The media type.
+    pub(crate) fn media(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Yaml => "application/yaml",
+            Self::Protobuf => PROTOBUF,
+        }
+    }
+
+    /// The value of Content-Type.
+    pub(crate) fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(self.media())
+    }
+
+    /// The value of Content-Type of a watch.
+    pub(crate) fn stream_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+            other => other.media(),
+        })
+    }
+}
 
 /// What objects are turned into before they are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Target {
     /// Themselves.
+    #[default]
     Object,
     /// metav1.PartialObjectMetadata, or its list. The field is the version of meta.k8s.io.
     Metadata(&'static str),
@@ -31,91 +74,141 @@ pub(crate) enum IncludeObject {
 }
 
 /// The form of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Output {
     pub(crate) target: Target,
-    /// Indented, for people.
+    pub(crate) encoding: Encoding,
+    /// Indented, for people. JSON alone is.
     pub(crate) pretty: bool,
 }
 
+/// The group, version and kind that a client wants objects turned into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Wanted<'a> {
+    group: &'a str,
+    version: &'a str,
+    kind: &'a str,
+}
+
 impl Output {
-    /// Reads Accept; 406 where nothing in it can be made.
-    pub(crate) fn negotiate(headers: &HeaderMap, query: &Query) -> Result<Self, Status> {
-        let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let pretty = match query.get("pretty") {
-            Some(text) if !text.is_empty() => matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True"),
-            _ => {
-                let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-                ["curl", "Wget", "Mozilla/5.0"].iter().any(|human| agent.starts_with(human))
-            }
+    /// Reads Accept for an answer about objects of a resource; 406 where nothing in it can be made.
+    pub(crate) fn negotiate(headers: &HeaderMap, query: &Query, resource: &Resource) -> Result<Self, Status> {
+        let allowed = |encoding, wanted: Option<Wanted<'_>>| match wanted {
+            None => (encoding != Encoding::Protobuf || resource.has_protobuf()).then_some(Wish::Object),
+            Some(wanted) => wanted.transform(encoding),
         };
-        if accept.trim().is_empty() {
-            return Ok(Self { target: Target::Object, pretty });
+        let Some((encoding, wish, pretty)) = choose(headers, allowed) else { return Err(not_acceptable(ACCEPTED)) };
+        let target = match wish {
+            Wish::Object => Target::Object,
+            Wish::Metadata(version) => Target::Metadata(version),
+            Wish::Table(version) => Target::Table(version, include_object(query)?),
+        };
+        Ok(Self { target, encoding, pretty: pretty || is_pretty(headers, query) })
+    }
+
+    /// Reads Accept for a watch, for which YAML has no form.
+    pub(crate) fn negotiate_stream(headers: &HeaderMap, query: &Query, resource: &Resource) -> Result<Self, Status> {
+        let output = Self::negotiate(headers, query, resource)?;
+        if output.encoding == Encoding::Yaml { Err(not_acceptable(STREAMS)) } else { Ok(output) }
+    }
+
+    /// Reads Accept for an answer that is no object of a resource, and cannot be turned into anything: discovery and
+    /// failures. 406 where nothing in it can be made.
+    pub(crate) fn plain(headers: &HeaderMap, query: &Query) -> Result<Self, Status> {
+        let chosen = choose(headers, |_, wanted| wanted.is_none().then_some(Target::Object));
+        let (encoding, target, pretty) = chosen.ok_or_else(|| not_acceptable(ACCEPTED))?;
+        Ok(Self { target, encoding, pretty: pretty || is_pretty(headers, query) })
+    }
+
+    /// The version of apidiscovery.k8s.io that Accept wants everything in, where it wants that at all.
+    pub(crate) fn aggregated(headers: &HeaderMap) -> Option<(Encoding, &'static str)> {
+        let wanted = |_, wanted: Option<Wanted<'_>>| match wanted? {
+            Wanted { group: "apidiscovery.k8s.io", version: "v2", kind: "APIGroupDiscoveryList" } => Some("v2"),
+            Wanted { group: "apidiscovery.k8s.io", version: "v2beta1", kind: "APIGroupDiscoveryList" } => {
+                Some("v2beta1")
+            }
+            _ => None,
+        };
+        choose(headers, wanted).map(|(encoding, version, _)| (encoding, version))
+    }
+}
+
+/// A target, before the query was looked at.
+enum Wish {
+    Object,
+    Metadata(&'static str),
+    Table(&'static str),
+}
+
+impl Wanted<'_> {
+    fn transform(self, encoding: Encoding) -> Option<Wish> {
+        let version = match (self.group, self.version) {
+            ("meta.k8s.io", "v1") => "v1",
+            ("meta.k8s.io", "v1beta1") => "v1beta1",
+            _ => return None,
+        };
+        match self.kind {
+            "Table" if encoding != Encoding::Protobuf => Some(Wish::Table(version)),
+            "PartialObjectMetadata" | "PartialObjectMetadataList" => Some(Wish::Metadata(version)),
+            _ => None,
         }
-        for clause in by_quality(accept) {
-            if let Some(target) = clause.target(query)? {
-                return Ok(Self { target, pretty: pretty || clause.param("pretty") == Some("1") });
+    }
+}
+
+/// The first clause of Accept that can be met, what that is, and whether it asks for indentation. Without a header, JSON.
+fn choose<T>(
+    headers: &HeaderMap,
+    allowed: impl Fn(Encoding, Option<Wanted<'_>>) -> Option<T>,
+) -> Option<(Encoding, T, bool)> {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accept.is_empty() {
+        return allowed(Encoding::Json, None).map(|made| (Encoding::Json, made, false));
+    }
+    for clause in accept::clauses(accept) {
+        for encoding in
+            Encoding::ALL.into_iter().filter(|encoding| clause.takes(&encoding.media()["application/".len()..]))
+        {
+            let (mut wanted, mut pretty, mut possible) = (None::<Wanted<'_>>, false, true);
+            for (name, value) in &clause.params {
+                match *name {
+                    "as" => wanted.get_or_insert_default().kind = value,
+                    "g" => wanted.get_or_insert_default().group = value,
+                    "v" => wanted.get_or_insert_default().version = value,
+                    "stream" => possible &= *value == "watch" && encoding != Encoding::Yaml,
+                    "sv" => possible &= *value == "v1",
+                    "pretty" => pretty = *value == "1",
+                    _ => {}
+                }
+            }
+            if possible && let Some(made) = allowed(encoding, wanted) {
+                return Some((encoding, made, pretty));
             }
         }
-        let message = "only the following media types are accepted: application/json";
-        Err(Status::new(Reason::NotAcceptable, message))
     }
+    None
 }
 
-/// One of Accept's alternatives.
-pub(crate) struct Clause<'a> {
-    pub(crate) media: &'a str,
-    params: Vec<(&'a str, &'a str)>,
-}
-
-impl<'a> Clause<'a> {
-    fn parse(text: &'a str) -> Self {
-        let mut parts = text.split(';').map(str::trim);
-        let media = parts.next().unwrap_or_default();
-        let params = parts.filter_map(|part| part.split_once('=')).map(|(k, v)| (k.trim(), v.trim().trim_matches('"')));
-        Self { media, params: params.collect() }
-    }
-
-    /// The value of a parameter.
-    pub(crate) fn param(&self, name: &str) -> Option<&'a str> {
-        self.params.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
-    }
-
-    /// Whether JSON will do.
-    pub(crate) fn takes_json(&self) -> bool {
-        matches!(self.media, "application/json" | "application/*" | "*/*")
-    }
-
-    fn target(&self, query: &Query) -> Result<Option<Target>, Status> {
-        if !self.takes_json() {
-            return Ok(None);
-        }
-        let Some(kind) = self.param("as") else { return Ok(Some(Target::Object)) };
-        let version = match (self.param("g"), self.param("v")) {
-            (Some("meta.k8s.io"), Some("v1")) => "v1",
-            (Some("meta.k8s.io"), Some("v1beta1")) => "v1beta1",
-            _ => return Ok(None),
-        };
-        match kind {
-            "Table" => Ok(Some(Target::Table(version, include_object(query)?))),
-            "PartialObjectMetadata" | "PartialObjectMetadataList" => Ok(Some(Target::Metadata(version))),
-            _ => Ok(None),
+/// Whether the query asks for indentation, or a person does.
+fn is_pretty(headers: &HeaderMap, query: &Query) -> bool {
+    match query.get("pretty") {
+        Some(text) if !text.is_empty() => matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True"),
+        _ => {
+            let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            ["curl", "Wget", "Mozilla/5.0"].iter().any(|human| agent.starts_with(human))
         }
     }
 }
 
-/// The clauses, best first; equals stay in their order.
-pub(crate) fn by_quality(accept: &str) -> impl Iterator<Item = Clause<'_>> {
-    let mut clauses: Vec<(u16, Clause<'_>)> = accept
-        .split(',')
-        .map(|text| {
-            let clause = Clause::parse(text);
-            let quality: f32 = clause.param("q").and_then(|q| q.parse().ok()).unwrap_or(1.0);
-            ((quality.clamp(0.0, 1.0) * 1000.0) as u16, clause)
-        })
-        .collect();
-    clauses.sort_by(|(a, _), (b, _)| b.cmp(a));
-    clauses.into_iter().filter(|(quality, _)| *quality > 0).map(|(_, clause)| clause)
+/// Whether gzip is among what the client takes.
+pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let encodings =
+        headers.get(http::header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    encodings.split(',').any(|encoding| encoding.trim() == "gzip")
+}
+
+fn not_acceptable(accepted: &str) -> Status {
+    let message = format!("only the following media types are accepted: {accepted}");
+    Status::new(Reason::NotAcceptable, message)
 }
 
 fn include_object(query: &Query) -> Result<IncludeObject, Status> {
@@ -144,12 +237,11 @@ fn unsupported(accepted: &str) -> Status {
 /// How the body of a create, update or delete is written; 415 where that is unknown.
 pub(crate) fn body_format(headers: &HeaderMap) -> Result<Format, Status> {
     match content_type(headers).as_str() {
-        // Some clients send DeleteOptions without saying what they are.
-        "" | "application/json" | "application/octet-stream" | "text/plain" => Ok(Format::Json),
-        "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Format::Yaml),
+        "" | "application/json" => Ok(Format::Json),
+        "application/yaml" => Ok(Format::Yaml),
         // What client-go sends for built-in kinds.
         PROTOBUF => Ok(Format::Protobuf),
-        _ => Err(unsupported(&format!("application/json, application/yaml, {PROTOBUF}"))),
+        _ => Err(unsupported(ACCEPTED)),
     }
 }
 
@@ -173,48 +265,91 @@ pub(crate) fn patch_type(headers: &HeaderMap, resource: &Resource) -> Result<Pat
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use api::builtin::{RuntimeConfig, registry};
 
     use super::*;
 
-    fn negotiate(accept: &str, query: &str) -> Result<Target, u16> {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
-        let output = Output::negotiate(&headers, &Query::parse(Some(query)));
-        output.map(|output| output.target).map_err(|status| status.code())
+    fn headers(name: http::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    }
+
+    fn negotiate(accept: &str, query: &str) -> Result<(Encoding, Target), u16> {
+        let registry = registry(&RuntimeConfig::default());
+        let headers = headers(ACCEPT, accept);
+        let output = Output::negotiate(&headers, &Query::parse(Some(query)), registry.named("pods").unwrap());
+        output.map(|output| (output.encoding, output.target)).map_err(|status| status.code())
     }
 
     #[test]
     fn the_best_possible_form_wins() {
+        use Encoding::{Json, Protobuf, Yaml};
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
-        assert_eq!(negotiate(table, ""), Ok(Target::Table("v1", IncludeObject::Metadata)));
-        assert_eq!(negotiate(table, "includeObject=Object"), Ok(Target::Table("v1", IncludeObject::Object)));
+        assert_eq!(negotiate(table, ""), Ok((Json, Target::Table("v1", IncludeObject::Metadata))));
+        assert_eq!(negotiate(table, "includeObject=Object"), Ok((Json, Target::Table("v1", IncludeObject::Object))));
         assert_eq!(negotiate(table, "includeObject=All"), Err(400));
-        assert_eq!(negotiate("application/vnd.kubernetes.protobuf,application/json", ""), Ok(Target::Object));
-        assert_eq!(negotiate("application/vnd.kubernetes.protobuf", ""), Err(406));
-        assert_eq!(negotiate("application/vnd.kubernetes.protobuf;q=0.9, */*;q=0.8", ""), Ok(Target::Object));
-        let metadata = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
-        assert_eq!(negotiate(metadata, ""), Ok(Target::Metadata("v1")));
-        assert_eq!(negotiate("application/json;as=Thing;g=meta.k8s.io;v=v1", ""), Err(406));
+        for (accept, encoding) in [
+            ("", Json),
+            ("*/*", Json),
+            ("application/*", Json),
+            ("application/vnd.kubernetes.protobuf,application/json", Protobuf),
+            ("application/json,application/vnd.kubernetes.protobuf", Json),
+            ("application/json;q=0.5,application/vnd.kubernetes.protobuf;q=0.9", Protobuf),
+            ("application/vnd.kubernetes.protobuf;q=0.9, */*;q=0.8", Protobuf),
+            ("application/cbor,application/vnd.kubernetes.protobuf;stream=watch", Protobuf),
+            ("application/vnd.kubernetes.protobuf;stream=other,application/yaml", Yaml),
+            ("application/yaml;stream=watch,text/html,*/*;q=0.1", Json),
+        ] {
+            assert_eq!(negotiate(accept, ""), Ok((encoding, Target::Object)), "{accept}");
+        }
+        let metadata = |media: &str| format!("{media};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1");
+        assert_eq!(negotiate(&metadata("application/json"), ""), Ok((Json, Target::Metadata("v1"))));
+        let protobuf = "application/vnd.kubernetes.protobuf";
+        assert_eq!(negotiate(&metadata(protobuf), ""), Ok((Protobuf, Target::Metadata("v1"))));
+        for none in [
+            "application/json;as=Thing;g=meta.k8s.io;v=v1",
+            "application/json;as=Table;g=meta.k8s.io;v=v2",
+            "application/json;as=Table",
+            "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1",
+            "application/cbor",
+            "text/html",
+        ] {
+            assert_eq!(negotiate(none, ""), Err(406), "{none}");
+        }
+    }
+
+    #[test]
+    fn watches_have_no_yaml_and_discovery_has_forms_of_its_own() {
+        let registry = registry(&RuntimeConfig::default());
+        let (query, pods) = (Query::default(), registry.named("pods").unwrap());
+        let refused = Output::negotiate_stream(&headers(ACCEPT, "application/yaml"), &query, pods).unwrap_err();
+        assert_eq!((refused.code(), refused.message().contains("application/json;stream=watch, ")), (406, true));
+        let aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+        let accept = format!("application/json,application/vnd.kubernetes.protobuf;{}", &aggregated[17..]);
+        assert_eq!(Output::aggregated(&headers(ACCEPT, &accept)), Some((Encoding::Protobuf, "v2")));
+        assert_eq!(Output::aggregated(&headers(ACCEPT, "application/json")), None);
+        assert_eq!(Output::plain(&headers(ACCEPT, &accept), &query).unwrap().encoding, Encoding::Json);
+        assert_eq!(Output::plain(&headers(ACCEPT, aggregated), &query).unwrap_err().code(), 406);
     }
 
     #[test]
     fn people_get_indented_answers() {
-        let mut headers = HeaderMap::new();
-        headers.insert(USER_AGENT, HeaderValue::from_static("curl/8"));
-        assert!(Output::negotiate(&headers, &Query::default()).unwrap().pretty);
-        assert!(!Output::negotiate(&headers, &Query::parse(Some("pretty=false"))).unwrap().pretty);
+        let headers = headers(USER_AGENT, "curl/8");
+        assert!(Output::plain(&headers, &Query::default()).unwrap().pretty);
+        assert!(!Output::plain(&headers, &Query::parse(Some("pretty=false"))).unwrap().pretty);
     }
 
     #[test]
     fn unknown_bodies_are_415() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(body_format(&headers), Ok(Format::Json));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/yaml; charset=utf-8"));
-        assert_eq!(body_format(&headers), Ok(Format::Yaml));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/vnd.kubernetes.protobuf"));
-        assert_eq!(body_format(&headers), Ok(Format::Protobuf));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/cbor"));
-        assert_eq!(body_format(&headers).unwrap_err().code(), 415);
+        assert_eq!(body_format(&HeaderMap::new()), Ok(Format::Json));
+        for (media, format) in [
+            ("application/json; charset=utf-8", Ok(Format::Json)),
+            ("Application/YAML", Ok(Format::Yaml)),
+            ("application/vnd.kubernetes.protobuf", Ok(Format::Protobuf)),
+            ("application/cbor", Err(415)),
+            ("text/plain", Err(415)),
+            ("application/x-www-form-urlencoded", Err(415)),
+        ] {
+            assert_eq!(body_format(&headers(CONTENT_TYPE, media)).map_err(|status| status.code()), format, "{media}");
+        }
     }
 }

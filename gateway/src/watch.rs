@@ -14,7 +14,8 @@ use serde_json::json;
 use tokio::time::{Instant, Sleep};
 
 use crate::Inner;
-use crate::media::Target;
+use crate::forms::Forms;
+use crate::media::{Encoding, Output, Target};
 use crate::metrics::ResourceLabels;
 use crate::relay::{End, Feed, Form, Shape};
 use crate::render::{self, Tables};
@@ -28,39 +29,47 @@ const BATCH: usize = 64;
 pub(crate) struct Presenter {
     resource: Arc<Resource>,
     served: usize,
-    target: Target,
+    output: Output,
+    forms: Arc<Forms>,
     clock: Arc<dyn Clock>,
     /// A table's columns are sent once.
     columns_sent: bool,
 }
 
 impl Presenter {
-    pub(crate) fn new(resource: Arc<Resource>, served: usize, target: Target, clock: Arc<dyn Clock>) -> Self {
-        Self { resource, served, target, clock, columns_sent: false }
+    pub(crate) fn new(
+        resource: Arc<Resource>,
+        served: usize,
+        output: Output,
+        forms: Arc<Forms>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { resource, served, output, forms, clock, columns_sent: false }
     }
 
     fn existing(&mut self, object: &Object) -> Bytes {
-        let served = &self.resource.served[self.served];
-        match self.target {
-            Target::Table(..) => self.table("ADDED", object),
-            Target::Object => render::event("ADDED", served, object, Shape::Object),
-            Target::Metadata(_) => render::event("ADDED", served, object, Shape::Metadata),
-        }
+        let shape = match self.output.target {
+            Target::Table(..) => return self.table("ADDED", object),
+            Target::Object => Shape::Object,
+            Target::Metadata(version) => Shape::Metadata(version),
+        };
+        render::event("ADDED", &self.resource, self.served, object, shape, self.output.encoding, &self.forms)
     }
 
     fn form(&mut self, form: &Form, feed: &Feed) -> Bytes {
-        match self.target {
+        match self.output.target {
             Target::Table(..) => self.table(form.key.change.name(), &form.object()),
-            _ => form.bytes(&self.resource, &feed.relay().encodings).clone(),
+            _ => form.bytes(&self.resource, &feed.relay().encodings, &self.forms).clone(),
         }
     }
 
     fn table(&mut self, kind: &str, object: &Object) -> Bytes {
-        let Target::Table(version, include) = self.target else { unreachable!("asked for tables only") };
+        let Target::Table(version, include) = self.output.target else { unreachable!("asked for tables only") };
         let served = &self.resource.served[self.served];
         let tables = Tables { resource: &self.resource, served, version, include, now: self.clock.wall_micros() };
         let first = !std::mem::replace(&mut self.columns_sent, true);
-        render::event_of(kind, &if first { tables.of_one(object) } else { tables.without_columns(object) })
+        let table = if first { tables.of_one(object) } else { tables.without_columns(object) };
+        render::event_of(kind, &table, Encoding::Json)
     }
 
     fn bookmark(&self, version: Version, ends_existing: bool) -> Bytes {
@@ -70,7 +79,7 @@ impl Presenter {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
         }
         let partial = |version| json!({ "kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata });
-        let object: Value = match self.target {
+        let object: Value = match self.output.target {
             Target::Object => {
                 json!({ "kind": self.resource.kind, "apiVersion": served.api_version(), "metadata": metadata })
             }
@@ -81,7 +90,7 @@ impl Presenter {
                 "rows": [{ "cells": [], "object": partial(meta_version) }],
             }),
         };
-        render::event_of("BOOKMARK", &object)
+        render::event_of("BOOKMARK", &object, self.output.encoding)
     }
 }
 
@@ -182,7 +191,10 @@ impl Running {
     fn finish(&mut self, end: &End) -> Option<Bytes> {
         self.over = true;
         match end {
-            End::Expired(status) => Some(render::event_of("ERROR", &status.to_value())),
+            End::Expired(status) => {
+                let encoding = self.watch.presenter.output.encoding;
+                Some(render::event_of("ERROR", &status.to_value(), encoding))
+            }
             End::Slow => {
                 self.gateway.metrics.slow_watchers.get_or_create(&self.labels).inc();
                 None

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use crate::registry::Registry;
 use crate::resource::{Resource, ResourceId, Rules, Served};
 use crate::schema::Schema;
-pub(crate) use rows::type_name;
+pub use rows::type_name;
 use rows::{Row, VersionRow};
 
 /// The resources of Kubernetes v1.36 that `config` enables.

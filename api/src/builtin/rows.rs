@@ -45,7 +45,7 @@ pub(super) struct VersionRow {
 }
 
 /// The full name of a kind's type in the schema.
-pub(crate) fn type_name(group: &str, version: &str, kind: &str) -> String {
+pub fn type_name(group: &str, version: &str, kind: &str) -> String {
     let package = match group {
         "" => "io.k8s.api.core",
         "internal.apiserver.k8s.io" => "io.k8s.api.apiserverinternal",

@@ -109,6 +109,10 @@ fn canonical_documents_of_every_kind_survive_json_yaml_and_conform() {
                     let yaml = decode(shape, &encoded, Format::Yaml);
                     let yaml = yaml.unwrap_or_else(|error| panic!("{error}: {}", what()));
                     assert_eq!(yaml.value, first, "JSON is YAML: {}", what());
+                    let written = encode(shape, &first, Format::Yaml).unwrap();
+                    let yaml = decode(shape, &written, Format::Yaml);
+                    let yaml = yaml.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&written)));
+                    assert_eq!(yaml.value, first, "{}", String::from_utf8_lossy(&written));
                 }
             }
         }

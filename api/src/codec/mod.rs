@@ -18,7 +18,7 @@ pub mod protobuf;
 mod refusal;
 mod scalar;
 mod walk;
-mod yaml;
+pub mod yaml;
 
 use serde::de::DeserializeSeed;
 
@@ -81,10 +81,8 @@ pub fn decode(shape: Shape<'_>, body: &[u8], format: Format) -> Result<Decoded, 
 /// custom resources, and documents that are not canonical.
 pub fn encode(shape: Shape<'_>, document: &Value, format: Format) -> Result<Vec<u8>, Malformed> {
     match format {
-        // JSON is YAML.
-        Format::Json | Format::Yaml => {
-            serde_json::to_vec(document).map_err(|error| Malformed { message: error.to_string() })
-        }
+        Format::Json => serde_json::to_vec(document).map_err(|error| Malformed { message: error.to_string() }),
+        Format::Yaml => Ok(yaml::write(document)),
         Format::Protobuf => protobuf::write(shape, document),
     }
 }

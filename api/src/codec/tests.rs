@@ -235,3 +235,14 @@ fn managed_fields_and_raw_extensions_are_kept_to_the_letter() {
     assert_eq!(got.value["metadata"]["managedFields"][0]["fieldsV1"], json!({"f:spec": {"f:x": {}, ".": {}}}));
     assert_eq!(got.value["data"], json!({"kind": "Thing", "zero": 0, "none": null, "list": []}));
 }
+
+#[test]
+fn yaml_is_written_in_blocks() {
+    let document = json!({
+        "kind": "Pod", "list": [{"a": "1", "b": ["x", []]}, [1, {"c": null}], "no"], "map": {}, "text": "two\nlines: #",
+        "nested": {"on": true, "~": "y", "n/m": "2001-01-01"},
+    });
+    let expected = "kind: Pod\nlist:\n- a: \"1\"\n  b:\n  - x\n  - []\n- - 1\n  - c: null\n- \"no\"\nmap: {}\nnested:\n  n/m: \
+                    \"2001-01-01\"\n  \"on\": true\n  \"~\": \"y\"\ntext: \"two\\nlines: #\"\n";
+    assert_eq!(String::from_utf8(super::yaml::write(&document)).unwrap(), expected);
+}

@@ -1,4 +1,7 @@
 //! YAML bodies: the same walk over another syntax. One document, without tags of anyone's own, with bounded aliases.
+//!
+//! What is written is block style, with every text in quotes that some reader, of YAML 1.1 too, could take for something
+//! else.
 
 use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
@@ -51,3 +54,78 @@ fn malformed(error: &Error, body: &[u8]) -> Malformed {
         None => Malformed { message: what.to_owned() },
     }
 }
+
+/// Writes a document, fields in their order.
+pub fn write(document: &Value) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1024);
+    block(&mut out, document, 0, false);
+    out
+}
+
+/// A value in a place of its own. `inline` where something stands before it in the line.
+fn block(out: &mut Vec<u8>, value: &Value, indent: usize, inline: bool) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (at, (key, value)) in fields.iter().enumerate() {
+                if at > 0 || !inline {
+                    out.resize(out.len() + indent, b' ');
+                }
+                text(out, key);
+                out.push(b':');
+                below(out, value, indent);
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 || !inline {
+                    out.resize(out.len() + indent, b' ');
+                }
+                out.extend_from_slice(b"- ");
+                block(out, item, indent + 2, true);
+            }
+        }
+        Value::String(content) => {
+            text(out, content);
+            out.push(b'\n');
+        }
+        // Empty lists and maps, numbers, truths and nulls are JSON.
+        other => {
+            out.extend_from_slice(other.to_string().as_bytes());
+            out.push(b'\n');
+        }
+    }
+}
+
+/// The value behind a key.
+fn below(out: &mut Vec<u8>, value: &Value, indent: usize) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            out.push(b'\n');
+            block(out, value, indent + 2, false);
+        }
+        // A list may stand as far left as its key.
+        Value::Array(items) if !items.is_empty() => {
+            out.push(b'\n');
+            block(out, value, indent, false);
+        }
+        _ => {
+            out.push(b' ');
+            block(out, value, indent, true);
+        }
+    }
+}
+
+fn text(out: &mut Vec<u8>, content: &str) {
+    let plain = content.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && content.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte))
+        && !MEANINGFUL.iter().any(|word| content.eq_ignore_ascii_case(word));
+    if plain {
+        out.extend_from_slice(content.as_bytes());
+    } else {
+        // JSON's text is YAML's, in double quotes.
+        out.extend_from_slice(Value::from(content).to_string().as_bytes());
+    }
+}
+
+/// What some readers take for a truth or for nothing.
+const MEANINGFUL: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];

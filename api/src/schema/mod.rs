@@ -145,13 +145,18 @@ pub struct Message {
     pub open: bool,
     /// The canonical form of `{}`, made by [`Schema::new`].
     zero: Map<String, Value>,
+    /// Positions of the fields that have a number, by descending number.
+    numbered: Box<[usize]>,
 }
 
 impl Message {
     /// A message of those fields.
     pub fn new(name: impl Into<SmolStr>, mut fields: Vec<Field>) -> Self {
         fields.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { name: name.into(), fields, atomic: false, open: false, zero: Map::new() }
+        let mut numbered: Vec<usize> = (0..fields.len()).filter(|at| !fields[*at].number.is_empty()).collect();
+        numbered.sort_by(|a, b| fields[*b].number.cmp(&fields[*a].number));
+        let numbered = numbered.into();
+        Self { name: name.into(), fields, atomic: false, open: false, zero: Map::new(), numbered }
     }
 }
 
@@ -251,6 +256,11 @@ impl<'a> Shape<'a> {
     /// Its fields, sorted by name.
     pub fn fields(self) -> &'a [Field] {
         &self.message().fields
+    }
+
+    /// Positions in [`Shape::fields`] of what protobuf holds, by descending number.
+    pub fn numbered(self) -> &'a [usize] {
+        &self.message().numbered
     }
 
     /// The field of that JSON name.

@@ -10,6 +10,8 @@ use shards::merge::Item;
 use shards::service::Event;
 use smallvec::SmallVec;
 
+use crate::forms::Forms;
+use crate::media::Encoding;
 use crate::render;
 
 /// What a watcher is told about an event.
@@ -41,8 +43,8 @@ impl Change {
 pub(crate) enum Shape {
     /// As they are.
     Object,
-    /// metav1.PartialObjectMetadata
-    Metadata,
+    /// metav1.PartialObjectMetadata, of that version of meta.k8s.io.
+    Metadata(&'static str),
 }
 
 /// Which bytes of an event are meant.
@@ -52,6 +54,7 @@ pub(crate) struct FormKey {
     /// Index into `Resource::served`.
     pub(crate) served: usize,
     pub(crate) shape: Shape,
+    pub(crate) encoding: Encoding,
 }
 
 /// One event in one form. Lives as long as somebody has yet to send it.
@@ -63,12 +66,12 @@ pub(crate) struct Form {
 }
 
 impl Form {
-    /// The line of the stream. `encodings` counts how often one was made.
-    pub(crate) fn bytes(&self, resource: &Resource, encodings: &AtomicU64) -> &Bytes {
+    /// The line or frame of the stream. `encodings` counts how often one was made.
+    pub(crate) fn bytes(&self, resource: &Resource, encodings: &AtomicU64, forms: &Forms) -> &Bytes {
         self.bytes.get_or_init(|| {
             encodings.fetch_add(1, Ordering::Relaxed);
-            let served = &resource.served[self.key.served];
-            render::event(self.key.change.name(), served, &self.object(), self.key.shape)
+            let FormKey { change, served, shape, encoding } = self.key;
+            render::event(change.name(), resource, served, &self.object(), shape, encoding, forms)
         })
     }
 
@@ -82,7 +85,7 @@ impl Form {
 }
 
 /// The forms that an event was wanted in: one, for most.
-type Forms = SmallVec<[(FormKey, Weak<Form>); 1]>;
+type Known = SmallVec<[(FormKey, Weak<Form>); 1]>;
 
 /// An event in a relay's rings: clones are the same one. It remembers its forms only as long as somebody else holds them,
 /// so that the rings cost pointers and laggards still share.
@@ -93,7 +96,7 @@ pub(crate) struct Relayed(Arc<Shared>);
 struct Shared {
     event: Arc<Event>,
     cost: usize,
-    forms: Mutex<Forms>,
+    forms: Mutex<Known>,
 }
 
 impl Relayed {

@@ -13,6 +13,7 @@ use smol_str::SmolStr;
 
 use super::Reach;
 use super::form::{Change, Form, FormKey, Relayed, Shape};
+use crate::media::Encoding;
 
 /// Which events a watcher wants, and in which form.
 #[derive(Clone, Debug)]
@@ -23,6 +24,7 @@ pub(crate) struct Filter {
     /// Index into `Resource::served`.
     pub(crate) served: usize,
     pub(crate) shape: Shape,
+    pub(crate) encoding: Encoding,
 }
 
 impl Filter {
@@ -47,7 +49,7 @@ impl Filter {
     }
 
     pub(crate) fn key(&self, change: Change) -> FormKey {
-        FormKey { change, served: self.served, shape: self.shape }
+        FormKey { change, served: self.served, shape: self.shape, encoding: self.encoding }
     }
 }
 

@@ -4,16 +4,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use api::{Object, Resource, Value, Version};
+use api::{Object, Resource, Status, Value, Version};
 use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
+use http::Response;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response};
 use http_body::{Frame, SizeHint};
 use serde_json::json;
 
-use super::{Tables, json_bytes, partial, response, tail};
-use crate::media::{Output, Target};
+use super::{Tables, json_bytes, partial, protobuf, response, tail};
+use crate::forms::Forms;
+use crate::media::{Encoding, Output, Target};
 
 /// Bytes of one piece, more or less: several TLS records, little enough to wait for.
 const PIECE: usize = 64 << 10;
@@ -30,7 +31,7 @@ pub(crate) struct ListMeta {
 }
 
 impl ListMeta {
-    fn to_value(&self) -> Value {
+    pub(super) fn to_value(&self) -> Value {
         let mut value = json!({ "resourceVersion": self.version.to_string() });
         if !self.continuation.is_empty() {
             value["continue"] = json!(self.continuation);
@@ -46,21 +47,22 @@ impl ListMeta {
 }
 
 /// The answer to a list.
-pub(crate) fn answer(
+pub(crate) async fn answer(
     resource: &Arc<Resource>,
     served: usize,
     objects: Vec<Arc<Object>>,
     meta: &ListMeta,
     output: Output,
     now: i64,
-) -> Response<Body> {
+    forms: &Arc<Forms>,
+) -> Result<Response<Body>, Status> {
     let version = &resource.served[served];
     let (kind, api_version, items) = match output.target {
         Target::Table(table_version, include) => {
             let tables = Tables { resource, served: version, version: table_version, include, now };
             let mut table = tables.empty(meta.to_value());
             table["rows"] = objects.iter().map(|object| tables.row(object)).collect();
-            return response(200, json_bytes(&table), output.pretty);
+            return Ok(response(200, json_bytes(&table), output));
         }
         Target::Metadata(meta_version) => {
             let api_version = format!("meta.k8s.io/{meta_version}");
@@ -68,6 +70,13 @@ pub(crate) fn answer(
         }
         Target::Object => (format!("{}List", resource.kind), version.api_version(), Items::Plain),
     };
+    if output.encoding == Encoding::Protobuf {
+        let mut forms = forms.of_all(resource, served, objects).await?;
+        if items != Items::Plain {
+            forms = forms.iter().map(protobuf::metadata_of).collect();
+        }
+        return Ok(streamed(FormsBody::new(&api_version, &kind, meta, forms), Encoding::Protobuf));
+    }
     let mut start = BytesMut::with_capacity(256);
     let head = json!([kind, api_version, meta.to_value()]);
     start.put_slice(format!("{{\"kind\":{},\"apiVersion\":{},", head[0], head[1]).as_bytes());
@@ -81,12 +90,73 @@ pub(crate) fn answer(
         objects: objects.into_iter(),
         first: true,
     };
-    if output.pretty {
-        return response(200, whole(body), true);
+    if output.pretty || output.encoding == Encoding::Yaml {
+        return Ok(response(200, whole(body), output));
     }
+    Ok(streamed(body, Encoding::Json))
+}
+
+fn streamed<B>(body: B, encoding: Encoding) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + 'static,
+{
     let mut response = Response::new(Body::new(body));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, encoding.content_type());
     response
+}
+
+/// A list in protobuf: what stands around the items is made, the items are shared.
+struct FormsBody {
+    start: Option<Bytes>,
+    items: std::iter::Zip<std::vec::IntoIter<Vec<u8>>, std::vec::IntoIter<Bytes>>,
+    end: &'static [u8],
+    left: u64,
+}
+
+impl FormsBody {
+    fn new(api_version: &str, kind: &str, meta: &ListMeta, items: Vec<Bytes>) -> Self {
+        let protobuf::Frame { start, heads, end } = protobuf::list(api_version, kind, meta, &items);
+        let inside: usize = heads.iter().zip(&items).map(|(head, item)| head.len() + item.len()).sum();
+        let left = (start.len() + inside + end.len()) as u64;
+        Self { start: Some(start), items: heads.into_iter().zip(items), end, left }
+    }
+
+    fn piece(&mut self) -> Option<Bytes> {
+        if self.left == 0 {
+            return None;
+        }
+        let mut piece = BytesMut::with_capacity(PIECE.min(self.left as usize));
+        if let Some(start) = self.start.take() {
+            piece.put_slice(&start);
+        }
+        while piece.len() < PIECE {
+            let Some((head, item)) = self.items.next() else {
+                piece.put_slice(self.end);
+                break;
+            };
+            piece.put_slice(&head);
+            piece.put_slice(&item);
+        }
+        self.left = self.left.saturating_sub(piece.len() as u64);
+        Some(piece.freeze())
+    }
+}
+
+impl http_body::Body for FormsBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Ready(self.piece().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

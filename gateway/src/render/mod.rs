@@ -1,15 +1,19 @@
 //! Objects as bytes: head and tail where the client gets what is stored, something made for it where it does not.
 //!
-//! The plain forms are concatenations (DESIGN D2); [`table`] and [`metadata`] take objects apart. [`list`] makes the body
-//! of a list in pieces, while it is sent. [`pretty`] is for people.
+//! The plain forms are concatenations (DESIGN D2); [`table`] and [`metadata`] take objects apart, [`protobuf`] goes around
+//! what [`crate::forms`] keeps. [`list`] makes the body of a list in pieces, while it is sent, and [`gzip`] makes large
+//! answers small. [`pretty`] and YAML are for people.
 
+pub(crate) mod gzip;
 pub(crate) mod list;
 mod metadata;
 mod pretty;
+pub(crate) mod protobuf;
 mod table;
 
 use std::borrow::Cow;
 
+use api::codec::yaml;
 use api::resource::Served;
 use api::{Object, Resource, Status, Value};
 use axum::body::Body;
@@ -18,7 +22,8 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-use crate::media::{Output, Target};
+use crate::forms::Forms;
+use crate::media::{Encoding, Output, Target};
 use crate::relay::Shape;
 pub(crate) use metadata::partial;
 pub(crate) use pretty::indent;
@@ -52,8 +57,20 @@ pub(crate) fn object(served: &Served, object: &Object) -> Bytes {
     text.freeze()
 }
 
-/// One line of a watch.
-pub(crate) fn event(kind: &str, served: &Served, object: &Object, shape: Shape) -> Bytes {
+/// One event of a watch: a line, or a frame.
+pub(crate) fn event(
+    kind: &str,
+    resource: &Resource,
+    served: usize,
+    object: &Object,
+    shape: Shape,
+    encoding: Encoding,
+    forms: &Forms,
+) -> Bytes {
+    if encoding == Encoding::Protobuf {
+        return protobuf_event(kind, resource, served, object, shape, forms);
+    }
+    let served = &resource.served[served];
     let mut line = BytesMut::with_capacity(object.tail().len() + served.head.len() + 40);
     put_event_start(&mut line, kind);
     match shape {
@@ -61,14 +78,40 @@ pub(crate) fn event(kind: &str, served: &Served, object: &Object, shape: Shape) 
             line.put_slice(&served.head);
             line.put_slice(&tail(served, object));
         }
-        Shape::Metadata => partial(&mut line, "v1", object),
+        Shape::Metadata(version) => partial(&mut line, version, object),
     }
     line.put_slice(b"}\n");
     line.freeze()
 }
 
-/// One line of a watch around a value that was made for it.
-pub(crate) fn event_of(kind: &str, value: &Value) -> Bytes {
+fn protobuf_event(
+    kind: &str,
+    resource: &Resource,
+    served: usize,
+    object: &Object,
+    shape: Shape,
+    forms: &Forms,
+) -> Bytes {
+    let version = &resource.served[served];
+    let made = forms.of(resource, served, object).map(|form| match shape {
+        Shape::Object => protobuf::enveloped(&version.api_version(), &resource.kind, &form),
+        Shape::Metadata(version) => protobuf::partial(version, &form),
+    });
+    match made {
+        Ok(enveloped) => protobuf::event(kind, &enveloped),
+        // What is stored is canonical, so this says that it is damaged.
+        Err(status) => event_of("ERROR", &status.to_value(), Encoding::Protobuf),
+    }
+}
+
+/// One event of a watch around a value that was made for it.
+pub(crate) fn event_of(kind: &str, value: &Value, encoding: Encoding) -> Bytes {
+    if encoding == Encoding::Protobuf {
+        return match protobuf::document(value) {
+            Ok(enveloped) => protobuf::event(kind, &enveloped),
+            Err(_) => Bytes::new(),
+        };
+    }
     let mut line = BytesMut::with_capacity(512);
     put_event_start(&mut line, kind);
     serde_json::to_writer((&mut line).writer(), value).expect("a buffer takes every byte");
@@ -90,34 +133,71 @@ pub(crate) fn answer(
     stored: &Object,
     output: Output,
     now: i64,
-) -> Response<Body> {
-    let served = &resource.served[served];
+    forms: &Forms,
+) -> Result<Response<Body>, Status> {
+    let version = &resource.served[served];
+    if output.encoding == Encoding::Protobuf {
+        let form = forms.of(resource, served, stored)?;
+        let bytes = match output.target {
+            Target::Metadata(version) => protobuf::partial(version, &form),
+            _ => protobuf::enveloped(&version.api_version(), &resource.kind, &form),
+        };
+        return Ok(finished(code, bytes, Encoding::Protobuf));
+    }
     let text = match output.target {
-        Target::Object => object(served, stored),
+        Target::Object => object(version, stored),
         Target::Metadata(version) => {
             let mut text = BytesMut::new();
             partial(&mut text, version, stored);
+            text.put_u8(b'\n');
             text.freeze()
         }
-        Target::Table(version, include) => {
-            let tables = Tables { resource, served, version, include, now };
+        Target::Table(table_version, include) => {
+            let tables = Tables { resource, served: version, version: table_version, include, now };
             json_bytes(&tables.of_one(stored))
         }
     };
-    response(code, text, output.pretty)
+    Ok(response(code, text, output))
 }
 
-/// An answer that holds a value which is no stored object.
+/// An answer that holds a document of its own: a Status, a Scale, discovery. 406 where it has no form like that.
+pub(crate) fn document(code: u16, document: &Value, output: Output) -> Result<Response<Body>, Status> {
+    match output.encoding {
+        Encoding::Protobuf => Ok(finished(code, protobuf::document(document)?, Encoding::Protobuf)),
+        _ => Ok(response(code, json_bytes(document), output)),
+    }
+}
+
+/// An answer that holds a document whose fields have an order, which JSON keeps.
+pub(crate) fn serialized(code: u16, what: &impl Serialize, output: Output) -> Result<Response<Body>, Status> {
+    match output.encoding {
+        Encoding::Json => Ok(response(code, json_bytes(what), output)),
+        _ => document(code, &serde_json::to_value(what).map_err(Status::internal)?, output),
+    }
+}
+
+/// An answer that holds something of our own, which is JSON whatever the client accepts.
 pub(crate) fn value(code: u16, value: &impl Serialize, pretty: bool) -> Response<Body> {
-    response(code, json_bytes(value), pretty)
+    response(code, json_bytes(value), Output { pretty, ..Output::default() })
 }
 
-/// An answer of finished JSON.
-pub(crate) fn response(code: u16, text: Bytes, pretty: bool) -> Response<Body> {
-    let text = if pretty { indent(&text) } else { text };
-    let mut response = Response::new(Body::from(text));
+/// An answer of finished JSON, as text for the client: indented, or YAML.
+pub(crate) fn response(code: u16, text: Bytes, output: Output) -> Response<Body> {
+    let text = match output.encoding {
+        Encoding::Yaml => {
+            let value: Value = serde_json::from_slice(&text).expect("it was written as JSON");
+            yaml::write(&value).into()
+        }
+        _ if output.pretty => indent(&text),
+        _ => text,
+    };
+    finished(code, text, output.encoding)
+}
+
+fn finished(code: u16, bytes: Bytes, encoding: Encoding) -> Response<Body> {
+    let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, encoding.content_type());
     response
 }
 
@@ -127,9 +207,12 @@ fn json_bytes(value: &impl Serialize) -> Bytes {
     text.into()
 }
 
-/// The one place where a failure becomes an answer.
-pub(crate) fn failure(status: &Status) -> Response<Body> {
-    let mut response = value(status.code(), &status.to_value(), false);
+/// The one place where a failure becomes an answer. Whoever accepts nothing that there is gets indented JSON.
+pub(crate) fn failure(status: &Status, output: Option<Output>) -> Response<Body> {
+    let (code, document_of) = (status.code(), status.to_value());
+    let people = Output { pretty: true, ..Output::default() };
+    let made = document(code, &document_of, output.unwrap_or(people));
+    let mut response = made.unwrap_or_else(|_| value(code, &document_of, true));
     let headers = response.headers_mut();
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     headers.insert("cache-control", HeaderValue::from_static("no-cache, private"));

@@ -1,10 +1,15 @@
 //! Documents that clients may keep: ETag and If-None-Match.
 
+use api::codec::yaml;
+use api::{Status, Value};
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use ring::digest::{SHA512, digest};
+
+use crate::media::Encoding;
+use crate::render;
 
 /// A finished document and the hash that names its contents.
 #[derive(Clone, Debug)]
@@ -20,8 +25,20 @@ impl Tagged {
         Self { hash: hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect(), text }
     }
 
+    /// A document in one of its forms. The hash is the same for all of them.
+    pub(super) fn in_form(document: &Value, encoding: Encoding) -> Result<Self, Status> {
+        let text = Bytes::from(document.to_string());
+        let hash = Self::new(text.clone()).hash;
+        let text = match encoding {
+            Encoding::Json => text,
+            Encoding::Yaml => yaml::write(document).into(),
+            Encoding::Protobuf => render::protobuf::document(document)?,
+        };
+        Ok(Self { text, hash })
+    }
+
     /// The document, or 304 where the client has it.
-    pub(super) fn answer(&self, headers: &HeaderMap, content_type: &'static str) -> Response<Body> {
+    pub(super) fn answer(&self, headers: &HeaderMap, content_type: &str) -> Response<Body> {
         let tag = format!("\"{}\"", self.hash);
         let known = headers.get(IF_NONE_MATCH).is_some_and(|have| have.as_bytes() == tag.as_bytes());
         let mut response = Response::new(if known { Body::empty() } else { Body::from(self.text.clone()) });
@@ -30,7 +47,7 @@ impl Tagged {
         }
         let headers = response.headers_mut();
         headers.insert(ETAG, HeaderValue::from_str(&tag).expect("hexadecimal digits in quotes"));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_str(content_type).expect("a media type is ASCII"));
         headers.insert(VARY, HeaderValue::from_static("Accept"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
         response

@@ -20,6 +20,7 @@ use axum::routing::{delete, get, post};
 use http::Response;
 
 use crate::completion::Failure;
+use crate::media::Output;
 use crate::{Inner, Ticket, render, verbs};
 
 /// Documents that are made once, when first asked for.
@@ -64,9 +65,9 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
         .with_state(inner)
 }
 
-/// A failure as an answer, with its reason for the log.
+/// A failure as an answer, with its reason for the log. [`crate::Gateway::handle`] writes it as the client wants it.
 pub(crate) fn refusal(status: Status) -> Response<Body> {
-    let mut response = render::failure(&status);
+    let mut response = render::failure(&status, Some(Output::default()));
     response.extensions_mut().insert(Failure(status));
     response
 }

@@ -2,6 +2,7 @@
 
 mod backups;
 mod clusters;
+mod forms;
 mod lists;
 mod logs;
 mod moves;

@@ -17,7 +17,7 @@ pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
     let options = ListOptions::read(&call.info.query, &scope)?;
     let listed = page(&call, &scope, &options).await?;
     let meta = meta_of(&scope, &listed);
-    Ok(answer(&call.resource, call.served, listed.objects, &meta, output, call.now()))
+    answer(&call.resource, call.served, listed.objects, &meta, output, call.now(), &call.gateway.forms).await
 }
 
 /// Reads a page. One whose state is gone is refused with the reference's advice.

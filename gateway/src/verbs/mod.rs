@@ -110,7 +110,7 @@ impl Call {
     }
 
     pub(crate) fn output(&self) -> Result<Output, Status> {
-        Output::negotiate(&self.headers, &self.info.query)
+        Output::negotiate(&self.headers, &self.info.query, &self.resource)
     }
 
     /// The objects that a list, watch or deletecollection is about.
@@ -246,19 +246,20 @@ impl Call {
     }
 
     /// A shard's answer, as the client wants it.
-    fn render(&self, answer: Answer, output: Output) -> Response<Body> {
+    fn render(&self, answer: Answer, output: Output) -> Result<Response<Body>, Status> {
         let mut response = match &answer.outcome {
             Outcome::Object(object) => {
-                render::answer(answer.code, &self.resource, self.served, object, output, self.now())
+                let forms = &self.gateway.forms;
+                render::answer(answer.code, &self.resource, self.served, object, output, self.now(), forms)?
             }
-            Outcome::Document(document) => render::value(answer.code, document, output.pretty),
+            Outcome::Document(document) => render::document(answer.code, document, output)?,
         };
         for warning in &answer.warnings {
             if let Ok(value) = HeaderValue::from_bytes(warning_header(warning).as_bytes()) {
                 response.headers_mut().append("warning", value);
             }
         }
-        response
+        Ok(response)
     }
 }
 

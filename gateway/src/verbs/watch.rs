@@ -12,7 +12,7 @@ use http::{HeaderValue, Response};
 use super::Call;
 
 use crate::list::{self, At, ListOptions, Scope, parse_version};
-use crate::media::Target;
+use crate::media::{Output, Target};
 use crate::query::Query;
 use crate::relay::{Filter, Reach, Shape};
 use crate::watch::{Presenter, Stream, WatchBody};
@@ -76,16 +76,24 @@ fn check(send_initial: Option<bool>, matching: &str, continues: bool) -> Result<
 }
 
 pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
-    let output = call.output()?;
+    let output = Output::negotiate_stream(&call.headers, &call.info.query, &call.resource)?;
     let scope = call.scope()?;
     let options = WatchOptions::read(&call.info.query)?;
     let gateway = &call.gateway;
     let reach = scope.reach();
     let (from, existing) = begin(&call, &scope, &options).await?;
-    let shape = if matches!(output.target, Target::Metadata(_)) { Shape::Metadata } else { Shape::Object };
-    let filter =
-        Filter { namespace: scope.namespace.clone(), selector: scope.selector.clone(), served: call.served, shape };
-    let presenter = Presenter::new(call.resource.clone(), call.served, output.target, gateway.ambient.clock.clone());
+    let shape = if let Target::Metadata(version) = output.target { Shape::Metadata(version) } else { Shape::Object };
+    let filter = Filter {
+        namespace: scope.namespace.clone(),
+        selector: scope.selector.clone(),
+        served: call.served,
+        shape,
+        encoding: output.encoding,
+    };
+    let presenter = {
+        let (forms, clock) = (gateway.forms.clone(), gateway.ambient.clock.clone());
+        Presenter::new(call.resource.clone(), call.served, output, forms, clock)
+    };
     let followed = match from < call.floor {
         true => Err(Status::expired(format!("too old resource version: {from} ({})", call.floor))),
         false => gateway.relays.follow(&scope.cluster, &scope.resource, reach, from, filter).await,
@@ -114,7 +122,7 @@ pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
     let mut response = Response::new(
         body.into_body(call.gateway.clone(), crate::resource_labels(&scope.cluster, &call.resource, call.served)),
     );
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, output.encoding.stream_type());
     response.headers_mut().insert("cache-control", HeaderValue::from_static("no-cache, private"));
     Ok(response)
 }

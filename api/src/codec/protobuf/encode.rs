@@ -13,29 +13,40 @@ const VARINT: u64 = 0;
 const FIXED64: u64 = 1;
 const LENGTH: u64 = 2;
 
-/// Writes the magic bytes and a `runtime.Unknown`.
-pub(super) fn envelope(
-    magic: &[u8],
-    shape: Shape<'_>,
-    document: &Value,
-    api_version: &str,
-    kind: &str,
-) -> Result<Vec<u8>, Malformed> {
+/// Writes the bytes of an object, which its envelope carries.
+pub(super) fn object(shape: Shape<'_>, document: &Value) -> Result<Vec<u8>, Malformed> {
     if shape.message().open {
-        return Err(Malformed { message: format!("{kind} is a custom resource, which has no protobuf form") });
+        let message = format!("{} is a custom resource, which has no protobuf form", shape.short_name());
+        return Err(Malformed { message });
     }
     let mut out = Backwards(Vec::with_capacity(1024));
-    // The reference always writes contentType and contentEncoding, empty.
-    out.text(4, "");
-    out.text(3, "");
-    out.message(2, shape, document)?;
+    out.fields_of(shape, document)?;
+    out.0.reverse();
+    Ok(out.0)
+}
+
+/// The bytes before an object of `length` bytes and those behind it: the magic bytes and a `runtime.Unknown`.
+pub(super) fn envelope(magic: &[u8], api_version: &str, kind: &str, length: usize) -> (Vec<u8>, &'static [u8]) {
+    let mut out = Backwards(Vec::with_capacity(64));
+    out.varint(length as u64);
+    out.tag(2, LENGTH);
     let end = out.0.len();
     out.text(2, kind);
     out.text(1, api_version);
     out.close(1, end);
     out.bytes(magic);
     out.0.reverse();
-    Ok(out.0)
+    // contentEncoding and contentType, empty: the reference always writes them.
+    (out.0, b"\x1a\x00\x22\x00")
+}
+
+/// The tag and length before the bytes of a field.
+pub(super) fn head(number: u32, length: usize) -> Vec<u8> {
+    let mut out = Backwards(Vec::with_capacity(8));
+    out.varint(length as u64);
+    out.tag(number, LENGTH);
+    out.0.reverse();
+    out.0
 }
 
 struct Backwards(Vec<u8>);
@@ -83,27 +94,64 @@ impl Backwards {
     }
 
     fn message(&mut self, number: u32, shape: Shape<'_>, value: &Value) -> Result<(), Malformed> {
-        let Value::Object(map) = value else { return Err(misfit(shape.short_name())) };
         let end = self.0.len();
-        let mut fields = present(shape, map)?;
-        fields.sort_unstable_by(|(a, _), (b, _)| b.number.cmp(&a.number));
-        self.fields(shape, &fields, 0)?;
+        self.fields_of(shape, value)?;
         self.close(number, end);
         Ok(())
     }
 
-    /// Writes fields that come in descending order, and whose numbers are the same above `level`.
-    fn fields(&mut self, shape: Shape<'_>, fields: &[(&Field, &Value)], level: usize) -> Result<(), Malformed> {
-        for alike in fields.chunk_by(|(a, _), (b, _)| a.number[level] == b.number[level]) {
-            let (field, value) = alike[0];
+    fn fields_of(&mut self, shape: Shape<'_>, value: &Value) -> Result<(), Malformed> {
+        let Value::Object(map) = value else { return Err(misfit(shape.short_name())) };
+        let values = values(shape, map)?;
+        self.fields(shape, &values, shape.numbered(), 0)
+    }
+
+    /// Writes fields that come in descending order, and whose numbers are the same above `level`. What protobuf nests
+    /// and JSON does not is written even where it is empty: the reference has no pointers there.
+    fn fields(
+        &mut self,
+        shape: Shape<'_>,
+        values: &[Option<&Value>],
+        positions: &[usize],
+        level: usize,
+    ) -> Result<(), Malformed> {
+        let fields = shape.fields();
+        for alike in positions.chunk_by(|a, b| fields[*a].number[level] == fields[*b].number[level]) {
+            let field = &fields[alike[0]];
             let number = field.number[level];
-            if field.number.len() == level + 1 {
-                self.field(number, shape, field, value)?;
-            } else {
+            if field.number.len() > level + 1 {
                 let end = self.0.len();
-                self.fields(shape, alike, level + 1)?;
+                self.fields(shape, values, alike, level + 1)?;
+                self.close(number, end);
+            } else if let Some(value) = values[alike[0]] {
+                self.field(number, shape, field, value)?;
+            } else if field.presence != Presence::Pointer {
+                self.zero(number, shape, &field.of)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is no pointer in the reference is written even where it is zero; an empty list or map is nothing.
+    fn zero(&mut self, number: u32, shape: Shape<'_>, of: &Type) -> Result<(), Malformed> {
+        let end = self.0.len();
+        match of {
+            Type::String => self.text(number, ""),
+            Type::Bool | Type::Int32 | Type::Int64 => self.int(number, 0),
+            Type::Double => {
+                self.bytes(&[0; 8]);
+                self.tag(number, FIXED64);
+            }
+            Type::Quantity | Type::IntOrString => {
+                self.value(number, shape, of, &shape.schema.zero(of).unwrap_or_default())?
+            }
+            Type::Time | Type::MicroTime | Type::RawExtension | Type::FieldsV1 => self.close(number, end),
+            Type::Message(id) => {
+                let inner = shape.schema.shape(*id);
+                self.fields(inner, &vec![None; inner.fields().len()], inner.numbered(), 0)?;
                 self.close(number, end);
             }
+            Type::Bytes | Type::Any | Type::Union(..) | Type::List(_) | Type::Map(_) => {}
         }
         Ok(())
     }
@@ -219,24 +267,25 @@ impl Backwards {
     }
 }
 
-/// The fields that protobuf holds and that say something.
-fn present<'a>(shape: Shape<'a>, map: &'a Map<String, Value>) -> Result<Vec<(&'a Field, &'a Value)>, Malformed> {
-    let mut fields = Vec::with_capacity(map.len());
+/// The values of a message by the position of their fields. Both are sorted by name.
+fn values<'a>(shape: Shape<'a>, map: &'a Map<String, Value>) -> Result<Vec<Option<&'a Value>>, Malformed> {
+    let fields = shape.fields();
+    let mut values = vec![None; fields.len()];
+    let mut at = 0;
     for (name, value) in map {
-        match shape.field(name) {
-            Some(field) if field.number.is_empty() && matches!(name.as_str(), "kind" | "apiVersion") => {}
-            Some(field) if !field.number.is_empty() => {
-                if field.presence == Presence::Pointer || shape.zero().get(name) != Some(value) {
-                    fields.push((field, value));
-                }
-            }
+        while fields.get(at).is_some_and(|field| field.name.as_str() < name.as_str()) {
+            at += 1;
+        }
+        match fields.get(at).filter(|field| field.name == *name) {
+            Some(field) if !field.number.is_empty() => values[at] = Some(value),
+            Some(_) if matches!(name.as_str(), "kind" | "apiVersion") => {}
             _ => {
                 let message = format!("{}.{name} has no protobuf form", shape.short_name());
                 return Err(Malformed { message });
             }
         }
     }
-    Ok(fields)
+    Ok(values)
 }
 
 fn misfit(wanted: &str) -> Malformed {

@@ -8,8 +8,8 @@
 //! read again is the same document; what hostile bytes announce is never believed: nothing is allocated for a length before
 //! the bytes behind it were seen.
 //!
-//! Not told apart, as protobuf cannot: an empty list and a null in a map of lists. Zero values are not written unless they
-//! differ from absent ones; the reference writes them, and reads both.
+//! Written are the reference's own bytes ([`golden`]): what is no pointer there is written even where it is zero. Not told
+//! apart, as protobuf cannot: an empty list and a null in a map of lists.
 
 mod decode;
 mod encode;
@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::{Decoded, Malformed};
 use crate::document::Document;
-use crate::schema::Shape;
+use crate::schema::{Schema, Shape};
 use reader::{Reader, Wire};
 
 /// What every body starts with.
@@ -95,7 +95,51 @@ pub(super) fn read(shape: Shape<'_>, body: &[u8]) -> Result<Decoded, Malformed> 
 /// (custom resources have no protobuf), or where it is not canonical.
 pub(super) fn write(shape: Shape<'_>, document: &Value) -> Result<Vec<u8>, Malformed> {
     let text = |name| document.text(&[name]);
-    encode::envelope(MAGIC, shape, document, text("apiVersion"), text("kind"))
+    let object = encode::object(shape, document)?;
+    Ok(wrap(text("apiVersion"), text("kind"), &object))
+}
+
+/// The bytes of an object alone, as lists and envelopes hold them. Errors are those of [`super::encode`].
+pub fn object(shape: Shape<'_>, document: &Value) -> Result<Vec<u8>, Malformed> {
+    encode::object(shape, document)
+}
+
+/// The bytes of a document of which nothing is shown but its metadata: a metav1.PartialObjectMetadata.
+pub fn metadata(document: &Value) -> Result<Vec<u8>, Malformed> {
+    let schema = Schema::builtin();
+    let shape = schema.named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").expect("the table has metav1");
+    let metadata = encode::object(shape, document.at(&["metadata"]))?;
+    Ok([encode::head(1, metadata.len()), metadata].concat())
+}
+
+/// The bytes before an object of `length` bytes in its envelope, and those behind it.
+pub fn envelope(api_version: &str, kind: &str, length: usize) -> (Vec<u8>, &'static [u8]) {
+    encode::envelope(MAGIC, api_version, kind, length)
+}
+
+/// An object in its envelope.
+pub fn wrap(api_version: &str, kind: &str, object: &[u8]) -> Vec<u8> {
+    let (mut whole, behind) = envelope(api_version, kind, object.len());
+    whole.reserve_exact(object.len() + behind.len());
+    whole.extend_from_slice(object);
+    whole.extend_from_slice(behind);
+    whole
+}
+
+/// What stands before the `length` bytes of a field that has a length.
+pub fn field_head(number: u32, length: usize) -> Vec<u8> {
+    encode::head(number, length)
+}
+
+/// How many bytes of an object, as [`object`] writes it, its metadata takes: it is always the first field. They are a
+/// whole metav1.PartialObjectMetadata.
+pub fn metadata_length(object: &[u8]) -> usize {
+    let mut reader = Reader::new(object, 0);
+    let metadata = match reader.tag() {
+        Ok(Some((1, Wire::Length))) => reader.within().ok(),
+        _ => None,
+    };
+    metadata.map_or(0, |_| reader.position())
 }
 
 /// What routing wants to know of an object, without reading the rest.
@@ -135,5 +179,7 @@ pub fn names(body: &[u8]) -> Result<Names<'_>, Malformed> {
     Ok(names)
 }
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;

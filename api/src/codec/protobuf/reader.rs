@@ -44,6 +44,11 @@ impl<'b> Reader<'b> {
         &self.body[self.at..self.end]
     }
 
+    /// Bytes of the body before what is read next.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.at == self.end
     }

@@ -92,9 +92,35 @@ fn golden_bytes_of_a_config_map() {
     let schema = Schema::builtin();
     let written = encode(schema.shape(named(&schema, CONFIG_MAP)), &document, Format::Protobuf).unwrap();
     let expected: &[u8] = b"k8s\0\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\
-        \x12\x33\x0a\x16\x0a\x08settings\x5a\x0a\x0a\x03app\x12\x03web\
+        \x12\x41\x0a\x24\x0a\x08settings\x12\x00\x1a\x00\x22\x00\x2a\x00\x32\x00\x38\x00\x42\x00\x5a\x0a\x0a\x03app\x12\x03web\
         \x12\x06\x0a\x01a\x12\x011\x12\x05\x0a\x01b\x12\x00\x1a\x08\x0a\x01c\x12\x03\x00\x01\x02\x20\x00\x1a\x00\x22\x00";
     assert_eq!(written, expected);
+}
+
+#[test]
+fn what_is_no_pointer_is_written_though_it_is_zero() {
+    // Volume{name=1, volumeSource=2} without a source; ContainerPort{name=1, hostPort=2, containerPort=3, protocol=4, hostIP=5}.
+    let schema = Schema::builtin();
+    let written = |name, document: Value| super::object(schema.shape(named(&schema, name)), &document).unwrap();
+    assert_eq!(written("io.k8s.api.core.v1.Volume", json!({"name": "v"})), b"\x0a\x01v\x12\x00");
+    let port = written("io.k8s.api.core.v1.ContainerPort", json!({"containerPort": 80}));
+    assert_eq!(port, b"\x0a\x00\x10\x00\x18\x50\x22\x00\x2a\x00");
+    // NodeCondition{type=1, status=2, lastHeartbeatTime=3, lastTransitionTime=4, reason=5, message=6}; times without bytes.
+    let condition = written("io.k8s.api.core.v1.NodeCondition", json!({"type": "a", "status": "b"}));
+    assert_eq!(condition, b"\x0a\x01a\x12\x01b\x1a\x00\x22\x00\x2a\x00\x32\x00");
+    // A pointer is absent: ObjectMeta.deletionTimestamp=9, deletionGracePeriodSeconds=10.
+    let pod = written("io.k8s.api.core.v1.Pod", json!({"metadata": {"name": "p"}, "spec": {"containers": []}}));
+    let length = super::metadata_length(&pod);
+    assert_eq!(&pod[..length], b"\x0a\x11\x0a\x01p\x12\x00\x1a\x00\x22\x00\x2a\x00\x32\x00\x38\x00\x42\x00");
+    assert_eq!(
+        super::wrap("v1", "Pod", &pod),
+        encode(
+            schema.shape(named(&schema, "io.k8s.api.core.v1.Pod")),
+            &json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p"}, "spec": {"containers": []}}),
+            Format::Protobuf,
+        )
+        .unwrap()
+    );
 }
 
 #[test]

@@ -4,25 +4,28 @@
 mod aggregated;
 mod legacy;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use api::Status;
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
-use bytes::Bytes;
-use http::header::ACCEPT;
+use hashbrown::HashMap;
 use http::{HeaderMap, Response};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::json;
 
 use super::etag::Tagged;
 use super::refusal;
-use crate::media::by_quality;
+use crate::media::{Encoding, Output};
 use crate::{Inner, Ticket, render};
 
 /// Aggregated documents, made when first asked for: `/api` and `/apis`, in v2 and v2beta1.
 #[derive(Default)]
-pub(crate) struct Documents([OnceLock<Tagged>; 4]);
+pub(crate) struct Documents(Mutex<HashMap<Form, Arc<Tagged>>>);
+
+/// Version, whether it is the core group's, and encoding.
+type Form = (&'static str, bool, Encoding);
 
 /// `/`: where to go from here.
 pub(super) async fn paths(State(inner): State<Arc<Inner>>, Extension(ticket): Extension<Ticket>) -> Response<Body> {
@@ -46,7 +49,8 @@ pub(super) async fn core_versions(
         return answer;
     }
     let addresses = [json!({ "clientCIDR": "0.0.0.0/0", "serverAddress": inner.config.advertise })];
-    plain(&json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses }))
+    let versions = json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses });
+    plain(&versions, &headers, &ticket)
 }
 
 /// `/apis`
@@ -57,7 +61,7 @@ pub(super) async fn groups(
 ) -> Response<Body> {
     match aggregated_answer(&inner, &ticket, &headers, false).await {
         Some(answer) => answer,
-        None => plain(&legacy::group_list(&inner.kinds.all(&ticket.info.cluster).await)),
+        None => plain(&legacy::group_list(&inner.kinds.all(&ticket.info.cluster).await), &headers, &ticket),
     }
 }
 
@@ -66,9 +70,10 @@ pub(super) async fn group(
     State(inner): State<Arc<Inner>>,
     Extension(ticket): Extension<Ticket>,
     Path(group): Path<String>,
+    headers: HeaderMap,
 ) -> Response<Body> {
     match legacy::groups_of(&inner.kinds.all(&ticket.info.cluster).await).iter().find(|have| have.name == group) {
-        Some(group) => plain(&group.to_value(true)),
+        Some(group) => plain(&group.to_value(true), &headers, &ticket),
         None => refusal(Status::unknown_path()),
     }
 }
@@ -77,8 +82,9 @@ pub(super) async fn group(
 pub(super) async fn core_resources(
     State(inner): State<Arc<Inner>>,
     Extension(ticket): Extension<Ticket>,
+    headers: HeaderMap,
 ) -> Response<Body> {
-    resource_list(&inner, &ticket, "", "v1").await
+    resource_list(&inner, "", "v1", &headers, &ticket).await
 }
 
 /// `/apis/{group}/{version}`
@@ -86,43 +92,48 @@ pub(super) async fn resources(
     State(inner): State<Arc<Inner>>,
     Extension(ticket): Extension<Ticket>,
     Path((group, version)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Response<Body> {
-    resource_list(&inner, &ticket, &group, &version).await
+    resource_list(&inner, &group, &version, &headers, &ticket).await
 }
 
-async fn resource_list(inner: &Inner, ticket: &Ticket, group: &str, version: &str) -> Response<Body> {
+async fn resource_list(
+    inner: &Inner,
+    group: &str,
+    version: &str,
+    headers: &HeaderMap,
+    ticket: &Ticket,
+) -> Response<Body> {
     match legacy::resource_list(&inner.kinds.all(&ticket.info.cluster).await, group, version) {
-        Some(list) => plain(&list),
+        Some(list) => plain(&list, headers, ticket),
         None => refusal(Status::unknown_path()),
     }
 }
 
-fn plain(document: &impl Serialize) -> Response<Body> {
-    render::value(200, document, false)
+fn plain(document: &impl Serialize, headers: &HeaderMap, ticket: &Ticket) -> Response<Body> {
+    Output::plain(headers, &ticket.info.query)
+        .and_then(|output| render::serialized(200, document, output))
+        .unwrap_or_else(refusal)
 }
 
-/// The aggregated document, where the client prefers one of the forms that there are.
+/// The aggregated document, where that is among what the client accepts.
 async fn aggregated_answer(inner: &Inner, ticket: &Ticket, headers: &HeaderMap, core: bool) -> Option<Response<Body>> {
-    let accept = headers.get(ACCEPT)?.to_str().ok()?;
-    let clause = by_quality(accept).find(|clause| {
-        let legacy = clause.param("as").is_none();
-        clause.takes_json() && (legacy || version_of(clause).is_some())
-    })?;
-    let (at, version, content_type) = match version_of(&clause)? {
-        "v2" => (0, "v2", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
-        _ => (1, "v2beta1", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"),
-    };
+    let (encoding, version) = Output::aggregated(headers)?;
+    let media = format!("{};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList", encoding.media());
     let kinds = inner.kinds.all(&ticket.info.cluster).await;
-    let make = || Tagged::new(Bytes::from(aggregated::document(&kinds, core, version).to_string()));
+    let make = || Tagged::in_form(&aggregated::document(&kinds, core, version), encoding);
     // What a cluster adds is added for it alone.
     if inner.kinds.generation(&ticket.info.cluster) > 0 && !core {
-        return Some(make().answer(headers, content_type));
+        return Some(make().map_or_else(refusal, |made| made.answer(headers, &media)));
     }
-    let place = &inner.documents.discovery.0[at + 2 * usize::from(core)];
-    Some(place.get_or_init(make).answer(headers, content_type))
-}
-
-fn version_of<'a>(clause: &crate::media::Clause<'a>) -> Option<&'a str> {
-    let asked = clause.param("as") == Some("APIGroupDiscoveryList") && clause.param("g") == Some("apidiscovery.k8s.io");
-    clause.param("v").filter(|version| asked && matches!(*version, "v2" | "v2beta1"))
+    let mut documents = inner.documents.discovery.0.lock();
+    let made = match documents.get(&(version, core, encoding)) {
+        Some(made) => made.clone(),
+        None => {
+            let made = Arc::new(make().ok()?);
+            documents.insert((version, core, encoding), made.clone());
+            made
+        }
+    };
+    Some(made.answer(headers, &media))
 }
