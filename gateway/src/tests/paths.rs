@@ -147,7 +147,6 @@ async fn forms_of_answers() {
     assert_eq!(list["kind"], "PartialObjectMetadataList");
     assert_eq!(list["items"][0]["kind"], "PartialObjectMetadata");
     assert!(list["items"][0]["spec"].is_null());
-    assert_eq!(accepting(&cluster, "/api/v1/namespaces", "application/vnd.kubernetes.protobuf").await.0, 406);
     // Content-Length of a list that was made in pieces is right, or the body would not have parsed; HEAD has none.
     let head = Request::head("/api/v1/namespaces").body(Body::empty()).unwrap();
     let response = cluster.send(head).await;

@@ -1,4 +1,4 @@
-//! Bodies as client-go writes them: protobuf in, JSON out.
+//! Bodies as client-go writes them: protobuf in, JSON out. Answers in protobuf are in `forms.rs`.
 
 use api::codec::{Format, encode};
 use api::schema::Schema;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::testing::{Cluster, read};
 
-const ACCEPT: &str = "application/vnd.kubernetes.protobuf,application/json";
+const ACCEPT: &str = "application/json";
 
 /// Sends a document of that type.
 async fn send(cluster: &Cluster, method: Method, path: &str, kind: &str, document: &Value) -> (u16, Value) {
