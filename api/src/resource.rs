@@ -14,7 +14,7 @@ use crate::document::Value;
 use crate::schema::{Schema, Shape, TypeId};
 use crate::strategy::Strategy;
 
-/// Number of a kind in its [`Registry`]. Not stable across processes: keys and the wire carry [`Resource::id_name`].
+/// Number of a kind in its [`crate::Registry`]. Not stable across processes: keys and the wire carry [`Resource::id_name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceId(pub u32);
 

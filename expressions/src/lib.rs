@@ -2,7 +2,7 @@
 //! admission policies, match conditions of webhooks, authentication and device selectors are written in. No I/O and no
 //! clock: an evaluation is a function of the program, its bindings and a limit.
 //!
-//! An expression goes this way: [`parse`] makes an [`ast::Ast`] of the text, macros expanded; `check` finds a type for every
+//! An expression goes this way: [`parse()`] makes an [`ast::Ast`] of the text, macros expanded; `check` finds a type for every
 //! node and the overloads that each call may mean; [`Program`] is what is left of it. [`Program::evaluate`] runs it over JSON
 //! documents that a [`Declared`] schema types, and converts only what it looks at. [`Program::estimate`] says beforehand
 //! what it may cost at most.

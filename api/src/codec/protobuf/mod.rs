@@ -8,7 +8,7 @@
 //! read again is the same document; what hostile bytes announce is never believed: nothing is allocated for a length before
 //! the bytes behind it were seen.
 //!
-//! Written are the reference's own bytes ([`golden`]): what is no pointer there is written even where it is zero. Not told
+//! Written are the reference's own bytes (`golden.rs`): what is no pointer there is written even where it is zero. Not told
 //! apart, as protobuf cannot: an empty list and a null in a map of lists.
 
 mod decode;
