@@ -19,7 +19,7 @@ fn every_kind_is_written_as_the_reference_writes_it() {
             let (Ok(json), Ok(bytes)) =
                 (fs::read(path.with_added_extension("json")), fs::read(path.with_added_extension("pb")))
             else {
-                wrong.push(format!("{}: missing", path.display()));
+                // Kinds of other repositories have theirs there.
                 continue;
             };
             met += 1;
@@ -51,6 +51,6 @@ fn every_kind_is_written_as_the_reference_writes_it() {
             }
         }
     }
-    assert!(met > 50, "{met} kinds");
+    assert!(met > 80, "{met} kinds");
     assert!(wrong.is_empty(), "{} of {met}:\n{}", wrong.len(), wrong.join("\n"));
 }
