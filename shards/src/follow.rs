@@ -118,12 +118,7 @@ pub(crate) async fn run(shard: &Shard, stop: CancellationToken) {
 
 /// Starts to follow what there is, and what comes.
 async fn begin(shard: &Shard, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
-    let topology = loop {
-        match shard.topology() {
-            Ok(topology) => break topology,
-            Err(_) => tokio::time::sleep(AGAIN).await,
-        }
-    };
+    let topology = shard.connected().await;
     let mut growth = shard.layout.growth();
     let mut known = 0;
     loop {

@@ -286,6 +286,16 @@ impl Shard {
         self.committer.health.subscribe()
     }
 
+    /// Waits for the shards to be connected.
+    pub(crate) async fn connected(&self) -> Arc<Topology> {
+        loop {
+            match self.topology() {
+                Ok(topology) => return topology,
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    }
+
     /// Every shard, once they are connected.
     pub(crate) fn topology(&self) -> Result<Arc<Topology>, Status> {
         self.topology.read().clone().ok_or_else(|| Status::unavailable("this shard does not know its peers"))

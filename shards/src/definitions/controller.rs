@@ -30,12 +30,7 @@ pub(crate) async fn run(shard: &Shard, stop: CancellationToken) {
 }
 
 async fn begin(shard: &Shard, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
-    let topology = loop {
-        match shard.topology() {
-            Ok(topology) => break topology,
-            Err(_) => tokio::time::sleep(AGAIN / 100).await,
-        }
-    };
+    let topology = shard.connected().await;
     let mut growth = shard.layout.growth();
     let mut known = 0;
     loop {
