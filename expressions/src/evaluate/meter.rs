@@ -78,6 +78,8 @@ impl fmt::Debug for Limit<'_> {
 pub struct Meter<'m> {
     limit: Limit<'m>,
     cost: u64,
+    /// What the programs of variables have cost.
+    variables: u64,
     work: u64,
     look: u64,
     pub(super) depth: u16,
@@ -87,12 +89,27 @@ pub struct Meter<'m> {
 impl<'m> Meter<'m> {
     /// A meter at zero.
     pub fn new(limit: Limit<'m>) -> Self {
-        Self { limit, cost: 0, work: 0, look: INTERVAL, depth: 0, patterns: Patterns::default() }
+        Self { limit, cost: 0, variables: 0, work: 0, look: INTERVAL, depth: 0, patterns: Patterns::default() }
     }
 
     /// What was spent, in CEL's units.
     pub fn cost(&self) -> u64 {
         self.cost
+    }
+
+    /// What the programs of variables have spent, which is no part of [`Meter::cost`].
+    pub fn cost_of_variables(&self) -> u64 {
+        self.variables
+    }
+
+    /// Runs the program of a variable, which has a limit of costs of its own. Its work is everybody's.
+    pub(super) fn nested<T>(&mut self, run: impl FnOnce(&mut Meter<'_>) -> T) -> T {
+        let mut inner = Meter { cost: 0, variables: 0, patterns: std::mem::take(&mut self.patterns), ..*self };
+        let result = run(&mut inner);
+        let spent = inner.cost.saturating_add(inner.variables);
+        (self.work, self.look, self.patterns) = (inner.work, inner.look, inner.patterns);
+        self.variables = self.variables.saturating_add(spent);
+        result
     }
 
     /// Spends.

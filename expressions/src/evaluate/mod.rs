@@ -175,7 +175,13 @@ impl<'r, 'd, 'm> Run<'r, 'd, 'm> {
             return known;
         }
         let program = composed.programs[at].1;
-        let value = Run::new(program, self.bindings, self.meter).evaluate(program.ast().root);
+        let bindings = self.bindings;
+        let value = self.meter.nested(|meter| Run::new(program, bindings, meter).evaluate(program.ast().root));
+        // Even one that was stopped is an error like any other to who uses it.
+        let value = value.map_err(|failure| match failure {
+            Failure::Interrupted => failure,
+            failure => Failure::error(format!("composited variable {field:?} fails to evaluate: {failure}")),
+        });
         composed.values.borrow_mut()[at] = Some(value.clone());
         value
     }

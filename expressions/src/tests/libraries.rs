@@ -168,3 +168,46 @@ fn variables_are_composed_of_programs() {
     let evaluation = program.evaluate(&bindings, Limit::per_call());
     assert!(matches!(evaluation.result, Ok(Value::Bool(true))), "{evaluation:?}");
 }
+
+#[test]
+fn variables_have_a_limit_of_their_own_and_their_mistakes_are_named() {
+    let base = Environment::kubernetes().variable("object", Type::Dyn);
+    let sum = compile(&base, "[1, 2, 3].map(x, x + 1).size()");
+    let wrong = compile(&base, "object.nothing");
+    let environment = base
+        .object("kubernetes.variables", [("sum".into(), Type::Int), ("wrong".into(), Type::Dyn)])
+        .variable("variables", Type::object("kubernetes.variables"));
+    let program = compile(&environment, "variables.sum == 3 && variables.sum < 4");
+    let document = json!({});
+    let of = crate::Declared::anything();
+    let mut bindings = Bindings::new();
+    bindings.bind_document("object", crate::Document { json: &document, of: &of });
+    bindings.compose("variables", vec![("sum".into(), &sum), ("wrong".into(), &wrong)]);
+    let mut meter = crate::Meter::new(Limit::per_call());
+    assert!(matches!(program.run(&bindings, &mut meter), Ok(Value::Bool(true))));
+    let alone = sum.evaluate(&Bindings::new(), Limit::per_call()).cost;
+    assert_eq!((meter.cost(), meter.cost_of_variables()), (6, alone), "it ran once");
+
+    let program = compile(&environment, "variables.wrong");
+    let failure = program.evaluate(&bindings, Limit::per_call()).result.unwrap_err();
+    assert_eq!(failure.to_string(), "composited variable \"wrong\" fails to evaluate: no such key: nothing");
+    let program = compile(&environment, "variables.wrong || true");
+    let result = program.evaluate(&bindings, Limit::per_call()).result;
+    assert!(matches!(result, Ok(Value::Bool(true))), "{result:?}");
+}
+
+#[test]
+fn values_become_json() {
+    let expression = "{'a': dyn([dyn(1), dyn(2.5), dyn(3.0), dyn(4u)]), \
+                      'b': dyn({'c': dyn(b'hi'), 'd': dyn(duration('90s'))}), 'e': dyn(null)}";
+    let program = compile(&Environment::kubernetes(), expression);
+    let value = program.evaluate(&Bindings::new(), Limit::per_call()).result.unwrap();
+    let mut meter = crate::Meter::new(Limit::per_call());
+    assert_eq!(
+        value.to_json(&mut meter).unwrap(),
+        json!({"a": [1, 2.5, 3, 4], "b": {"c": "aGk=", "d": "90s"}, "e": null})
+    );
+    let program = compile(&Environment::kubernetes(), "{1: 'x'}");
+    let value = program.evaluate(&Bindings::new(), Limit::per_call()).result.unwrap();
+    assert!(value.to_json(&mut meter).is_err());
+}

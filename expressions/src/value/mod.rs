@@ -2,6 +2,7 @@
 //!
 //! Lists and maps of documents stay what they are until somebody looks inside: [`list`] and [`map`].
 
+mod json;
 mod list;
 mod map;
 
