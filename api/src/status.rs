@@ -140,6 +140,11 @@ impl Causes {
         self.push("FieldValueTooLong", field, format!("Too long: may not be more than {max} {unit}"));
     }
 
+    /// What the server itself could not do about a field (field.InternalError).
+    pub fn internal(&mut self, field: impl Into<String>, detail: &str) {
+        self.push("InternalError", field, format!("Internal error: {detail}"));
+    }
+
     fn push(&mut self, reason: &'static str, field: impl Into<String>, message: String) {
         self.0.push(Cause { reason, message, field: field.into() });
     }

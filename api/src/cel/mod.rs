@@ -3,6 +3,7 @@
 //! Every expression that Kubernetes has starts from [`environment`]: rules of custom resources as they are, others with
 //! `expressions::authorization` and variables of their own.
 
+pub mod admission;
 mod format;
 mod quantity;
 

@@ -39,6 +39,7 @@ mod labels;
 mod lease;
 mod lease_candidate;
 mod limit_range;
+mod match_rules;
 mod namespace;
 mod network_policy;
 mod node;
@@ -51,6 +52,7 @@ mod pod_disruption_budget;
 mod pod_spec;
 mod pod_status;
 mod pod_update;
+mod policy_expressions;
 mod priority_class;
 mod rbac;
 mod replica_set;
@@ -194,8 +196,10 @@ fn of_admission(kind: &str) -> &'static dyn Strategy {
     match kind {
         "MutatingWebhookConfiguration" => &webhooks::Webhooks { mutating: true },
         "ValidatingWebhookConfiguration" => &webhooks::Webhooks { mutating: false },
-        "MutatingAdmissionPolicy" | "ValidatingAdmissionPolicy" => &admission_policy::Policy,
-        "MutatingAdmissionPolicyBinding" | "ValidatingAdmissionPolicyBinding" => &admission_policy::PolicyBinding,
+        "MutatingAdmissionPolicy" => &admission_policy::Policy { mutating: true },
+        "ValidatingAdmissionPolicy" => &admission_policy::Policy { mutating: false },
+        "MutatingAdmissionPolicyBinding" => &admission_policy::PolicyBinding { mutating: true },
+        "ValidatingAdmissionPolicyBinding" => &admission_policy::PolicyBinding { mutating: false },
         _ => &Plain,
     }
 }

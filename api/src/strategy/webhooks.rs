@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::path::Path;
-use super::{Strategy, field, fill, labels};
+use super::{Strategy, field, fill, labels, match_rules};
 use crate::document::Value;
 use crate::names;
 use crate::status::Causes;
@@ -17,7 +17,7 @@ impl Strategy for Webhooks {
     fn default(&self, object: &mut Value) {
         for hook in fill::each(object, "webhooks") {
             fill::text(hook, "failurePolicy", "Fail");
-            matching(hook);
+            match_rules::default_matching(hook);
             fill::int(hook, "timeoutSeconds", 10);
             if self.mutating {
                 fill::text(hook, "reinvocationPolicy", "Never");
@@ -25,22 +25,22 @@ impl Strategy for Webhooks {
             if let Some(service) = fill::field(hook, "clientConfig").and_then(|it| fill::field(it, "service")) {
                 fill::int(service, "port", 443);
             }
-            for rule in fill::each(hook, "rules") {
-                fill::value(rule, "scope", || "*".into());
-            }
+            match_rules::default_rules(hook, "rules");
         }
     }
 
-    fn validate(&self, object: &Value, causes: &mut Causes) {
-        let list = Path::new("webhooks");
-        let mut names = BTreeSet::new();
-        for (at, hook) in field::list(object, "webhooks").iter().enumerate() {
-            let path = list.index(at);
-            self.webhook(hook, &path, causes);
-            let name = field::text(hook, "name");
-            if !name.is_empty() && !names.insert(name) {
-                causes.duplicate(path.child("name"), &name.into());
-            }
+    fn validate_create(&self, object: &Value, causes: &mut Causes) {
+        self.check(object, true, causes);
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value, causes: &mut Causes) {
+        let conditions = |object| {
+            let hooks = field::list(object, "webhooks").iter();
+            hooks.map(|hook| field::list(hook, "matchConditions").to_vec()).collect::<Vec<_>>()
+        };
+        // What was accepted once stays accepted.
+        if !field::same(field::get(object, "webhooks"), field::get(old, "webhooks")) {
+            self.check(object, conditions(object) != conditions(old), causes);
         }
     }
 
@@ -49,22 +49,28 @@ impl Strategy for Webhooks {
     }
 }
 
-/// What webhooks and policies match by default: the same objects in every version, everywhere.
-pub(super) fn matching(of: &mut Value) {
-    fill::text(of, "matchPolicy", "Equivalent");
-    fill::map(of, "namespaceSelector");
-    fill::map(of, "objectSelector");
-}
-
 impl Webhooks {
-    fn webhook(&self, hook: &Value, path: &Path<'_>, causes: &mut Causes) {
+    fn check(&self, object: &Value, conditions: bool, causes: &mut Causes) {
+        let list = Path::new("webhooks");
+        let mut names = BTreeSet::new();
+        for (at, hook) in field::list(object, "webhooks").iter().enumerate() {
+            let path = list.index(at);
+            self.webhook(hook, conditions, &path, causes);
+            let name = field::text(hook, "name");
+            if !name.is_empty() && !names.insert(name) {
+                causes.duplicate(path.child("name"), &name.into());
+            }
+        }
+    }
+
+    fn webhook(&self, hook: &Value, conditions: bool, path: &Path<'_>, causes: &mut Causes) {
         field::fully_qualified_name(field::text(hook, "name"), path.child("name"), causes);
         let list = path.child("rules");
         for (at, rule) in field::list(hook, "rules").iter().enumerate() {
-            self::rule(rule, &list.index(at), causes);
+            match_rules::rule(rule, &list.index(at), causes);
         }
-        field::optional_choice(hook, "failurePolicy", path, &["Fail", "Ignore"], causes);
-        field::optional_choice(hook, "matchPolicy", path, &["Equivalent", "Exact"], causes);
+        field::optional_choice(hook, "failurePolicy", path, match_rules::FAILURE_POLICIES, causes);
+        field::optional_choice(hook, "matchPolicy", path, match_rules::MATCH_POLICIES, causes);
         match field::is_set(hook, "sideEffects") {
             true => field::choice(hook, "sideEffects", path, &["None", "NoneOnDryRun"], causes),
             false => causes.required(path.child("sideEffects"), "must specify one of None, NoneOnDryRun"),
@@ -76,50 +82,14 @@ impl Webhooks {
         labels::selector(hook, "namespaceSelector", path, causes);
         labels::selector(hook, "objectSelector", path, causes);
         if self.mutating {
-            field::optional_choice(hook, "reinvocationPolicy", path, &["IfNeeded", "Never"], causes);
-        }
-        if !field::list(hook, "matchConditions").is_empty() {
-            causes.forbidden(path.child("matchConditions"), "not supported by this server yet");
+            field::optional_choice(hook, "reinvocationPolicy", path, match_rules::REINVOCATION_POLICIES, causes);
         }
         client(field::get(hook, "clientConfig"), &path.child("clientConfig"), causes);
+        if conditions {
+            match_rules::conditions(hook, false, path, causes);
+        }
         review_versions(hook, &path.child("admissionReviewVersions"), causes);
     }
-}
-
-fn rule(rule: &Value, path: &Path<'_>, causes: &mut Causes) {
-    const OPERATIONS: &[&str] = &["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
-    let operations = field::list(rule, "operations");
-    let list = path.child("operations");
-    if operations.is_empty() {
-        causes.required(list, "");
-    }
-    if operations.len() > 1 && operations.iter().any(|operation| operation == "*") {
-        let words = "if '*' is present, must not specify other operations";
-        causes.invalid(list, field::get(rule, "operations"), words);
-    }
-    for (at, operation) in operations.iter().enumerate() {
-        if !OPERATIONS.contains(&operation.as_str().unwrap_or_default()) {
-            causes.not_supported(list.index(at), operation, OPERATIONS);
-        }
-    }
-    for (key, what) in [("apiGroups", "API groups"), ("apiVersions", "API versions"), ("resources", "resources")] {
-        let values = field::list(rule, key);
-        if values.is_empty() {
-            causes.required(path.child(key), "");
-        }
-        let wild = if key == "resources" { "*/*" } else { "*" };
-        if values.len() > 1 && values.iter().any(|value| value == wild) {
-            let words = format!("if '{wild}' is present, must not specify other {what}");
-            causes.invalid(path.child(key), field::get(rule, key), &words);
-        }
-        for (at, value) in values.iter().enumerate() {
-            // The core group is the empty one.
-            if value == "" && key != "apiGroups" {
-                causes.required(path.child(key).index(at), "");
-            }
-        }
-    }
-    field::optional_choice(rule, "scope", path, &["*", "Cluster", "Namespaced"], causes);
 }
 
 /// Where a webhook is: a URL or a Service, not both.
@@ -210,7 +180,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::strategy::tests::complaints;
 
     fn hooks(change: Value) -> Value {
         let mut object = json!({"webhooks": [{
@@ -223,6 +192,12 @@ mod tests {
         }
         Webhooks { mutating: true }.default(&mut object);
         object
+    }
+
+    fn complaints(strategy: &Webhooks, object: &Value) -> Vec<(String, String)> {
+        let mut causes = Causes::default();
+        strategy.validate_create(object, &mut causes);
+        causes.0.into_iter().map(|cause| (cause.field, cause.message)).collect()
     }
 
     #[test]
@@ -259,6 +234,11 @@ mod tests {
                 json!({"clientConfig": {"url": "http://a"}}),
                 "webhooks[0].clientConfig.url",
                 "Invalid value: \"http\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
+            ),
+            (
+                json!({"matchConditions": [{"name": "a", "expression": "object.a"}]}),
+                "webhooks[0].matchConditions[0].expression",
+                "Invalid value: \"object.a\": must evaluate to bool but got dyn",
             ),
             (
                 json!({"admissionReviewVersions": ["v2"]}),
