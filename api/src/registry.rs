@@ -99,6 +99,17 @@ impl Registry {
         Some((rows.rows[id].clone(), *served))
     }
 
+    /// The resource whose objects are of a kind in a cluster, and which of its versions.
+    pub fn of_kind(&self, cluster: &str, group: &str, version: &str, kind: &str) -> Option<(Arc<Resource>, usize)> {
+        let version_of = |resource: &Arc<Resource>| {
+            let mut served = resource.served.iter();
+            let at = served.position(|it| it.is_public() && it.group == group && it.version == version)?;
+            (resource.kind == kind).then(|| (resource.clone(), at))
+        };
+        let builtin = self.builtin.iter().find_map(version_of);
+        builtin.or_else(|| self.custom_rows(cluster)?.rows.values().find_map(version_of))
+    }
+
     /// The built-in resource stored as `id_name`.
     pub fn named(&self, id_name: &str) -> Option<&Arc<Resource>> {
         self.by_name.get(id_name).map(|id| self.get(*id))

@@ -186,6 +186,8 @@ pub struct Parts {
     pub continuation: String,
     /// Code and reason, where somebody else chose them: see [`Status::said`].
     pub said: Option<(u16, String)>,
+    /// Texts for Warning headers, which are no part of the document.
+    pub warnings: Vec<String>,
 }
 
 impl From<Parts> for Status {
@@ -208,6 +210,7 @@ impl Status {
             retry_after_seconds: 0,
             continuation: String::new(),
             said: None,
+            warnings: Vec::new(),
         }))
     }
 
@@ -351,6 +354,18 @@ impl Status {
         self
     }
 
+    /// Adds what the client is to be warned of beside it.
+    #[must_use]
+    pub fn warning(mut self, warnings: Vec<String>) -> Self {
+        self.0.warnings.extend(warnings);
+        self
+    }
+
+    /// Texts for Warning headers.
+    pub fn warnings(&self) -> &[String] {
+        &self.0.warnings
+    }
+
     /// The HTTP status.
     pub fn code(&self) -> u16 {
         self.0.said.as_ref().map_or_else(|| self.0.reason.code(), |(code, _)| *code)
@@ -383,7 +398,7 @@ impl Status {
 
     /// The `Status` document as it goes over the wire.
     pub fn to_value(&self) -> Value {
-        let Parts { reason, message, group, kind, name, uid, causes, retry_after_seconds, continuation, said } =
+        let Parts { reason, message, group, kind, name, uid, causes, retry_after_seconds, continuation, said, .. } =
             &*self.0;
         let mut details = Map::new();
         for (key, text) in [("group", group), ("kind", kind), ("name", name), ("uid", uid)] {
@@ -426,9 +441,11 @@ impl Status {
 }
 
 fn cause_value(cause: &Cause) -> Value {
-    let mut value = json!({ "reason": cause.reason, "message": cause.message });
-    if !cause.field.is_empty() {
-        value["field"] = json!(cause.field);
+    let mut value = json!({ "message": cause.message });
+    for (key, text) in [("reason", cause.reason), ("field", cause.field.as_str())] {
+        if !text.is_empty() {
+            value[key] = json!(text);
+        }
     }
     value
 }

@@ -2,14 +2,18 @@
 //! that it has tables of, and knows how old that is.
 //!
 //! Invariant: [`Followed::ready`] passes only while the copy misses nothing that is older than [`STALE`]; what depends on the
-//! configuration answers 503 otherwise. Later kinds (policies) are rows of [`Kind`].
+//! configuration answers 503 otherwise. Later kinds are rows of [`Kind`].
+//!
+//! What parameters admission policies have is their authors' choice, so those kinds are followed as they are named
+//! ([`Followed::also`]), and forgotten when no policy names them any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Object, Status};
-use parking_lot::RwLock;
+use api::{Object, ResourceId, Status};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -31,10 +35,33 @@ pub(crate) enum Kind {
     PriorityClasses,
     MutatingWebhooks,
     ValidatingWebhooks,
+    MutatingPolicies,
+    MutatingBindings,
+    ValidatingPolicies,
+    ValidatingBindings,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Namespaces, Self::PriorityClasses, Self::MutatingWebhooks, Self::ValidatingWebhooks];
+    const ALL: [Self; 8] = [
+        Self::Namespaces,
+        Self::PriorityClasses,
+        Self::MutatingWebhooks,
+        Self::ValidatingWebhooks,
+        Self::MutatingPolicies,
+        Self::MutatingBindings,
+        Self::ValidatingPolicies,
+        Self::ValidatingBindings,
+    ];
+
+    /// Those that say who reviews a write.
+    pub(crate) const REVIEWERS: [Self; 6] = [
+        Self::MutatingWebhooks,
+        Self::ValidatingWebhooks,
+        Self::MutatingPolicies,
+        Self::MutatingBindings,
+        Self::ValidatingPolicies,
+        Self::ValidatingBindings,
+    ];
 
     pub(crate) fn id_name(self) -> &'static str {
         match self {
@@ -42,6 +69,10 @@ impl Kind {
             Self::PriorityClasses => "priorityclasses.scheduling.k8s.io",
             Self::MutatingWebhooks => "mutatingwebhookconfigurations.admissionregistration.k8s.io",
             Self::ValidatingWebhooks => "validatingwebhookconfigurations.admissionregistration.k8s.io",
+            Self::MutatingPolicies => "mutatingadmissionpolicies.admissionregistration.k8s.io",
+            Self::MutatingBindings => "mutatingadmissionpolicybindings.admissionregistration.k8s.io",
+            Self::ValidatingPolicies => "validatingadmissionpolicies.admissionregistration.k8s.io",
+            Self::ValidatingBindings => "validatingadmissionpolicybindings.admissionregistration.k8s.io",
         }
     }
 }
@@ -50,14 +81,53 @@ impl Kind {
 #[derive(Default)]
 pub(crate) struct Followed {
     /// By the cluster's position and the kind.
-    informers: RwLock<BTreeMap<(usize, Kind), Arc<Informer>>>,
+    informers: RwLock<Vec<OfCluster>>,
+    /// What is followed because somebody named it, by the cluster's position.
+    named: RwLock<BTreeMap<(usize, ResourceId), Arc<Informer>>>,
+    wanted: Mutex<BTreeSet<(usize, ResourceId)>>,
+    changed: Notify,
 }
+
+/// By the kind; `None` where it is not served.
+type OfCluster = [Option<Arc<Informer>>; Kind::ALL.len()];
 
 impl Followed {
     /// `None` where the kind is not served, or the cluster is not known.
     pub(crate) fn of(&self, call: Call<'_>, kind: Kind) -> Option<Arc<Informer>> {
         let at = call.shard.layout.cluster_at(&call.request.cluster)?;
-        self.informers.read().get(&(at, kind)).cloned()
+        self.informers.read().get(at)?[kind as usize].clone()
+    }
+
+    /// Whether there were no objects of any of those kinds when they were last heard of: for most clusters, and cheap to find
+    /// out.
+    pub(crate) fn none_of(&self, call: Call<'_>, kinds: &[Kind]) -> bool {
+        let Some(at) = call.shard.layout.cluster_at(&call.request.cluster) else { return false };
+        let informers = self.informers.read();
+        let Some(of_cluster) = informers.get(at) else { return false };
+        kinds.iter().all(|kind| match &of_cluster[*kind as usize] {
+            Some(informer) => matches!(informer.glance(), Some((_, 0))),
+            None => call.shard.registry.named(kind.id_name()).is_none(),
+        })
+    }
+
+    /// The copy of whatever resource; it is followed from now on if it was not before, and `None` until then.
+    pub(crate) fn also(&self, call: Call<'_>, resource: ResourceId) -> Option<Arc<Informer>> {
+        let at = call.shard.layout.cluster_at(&call.request.cluster)?;
+        let known = self.named.read().get(&(at, resource)).cloned();
+        if known.is_none() && self.wanted.lock().insert((at, resource)) {
+            self.changed.notify_one();
+        }
+        known
+    }
+
+    /// Forgets what was named of a cluster and is not any more.
+    pub(crate) fn only(&self, cluster: usize, resources: &BTreeSet<ResourceId>) {
+        let mut wanted = self.wanted.lock();
+        let before = wanted.len();
+        wanted.retain(|(at, resource)| *at != cluster || resources.contains(resource));
+        if wanted.len() != before {
+            self.changed.notify_one();
+        }
     }
 
     /// The newest known state of one object.
@@ -114,6 +184,7 @@ pub(crate) async fn run(shard: &Shard, stop: CancellationToken) {
     stop.run_until_cancelled(begin(shard, &stop, &mut tasks)).await;
     while tasks.join_next().await.is_some() {}
     shard.followed.informers.write().clear();
+    shard.followed.named.write().clear();
 }
 
 /// Starts to follow what there is, and what comes.
@@ -121,18 +192,38 @@ async fn begin(shard: &Shard, stop: &CancellationToken, tasks: &mut JoinSet<()>)
     let topology = shard.connected().await;
     let mut growth = shard.layout.growth();
     let mut known = 0;
+    let mut named: BTreeMap<(usize, ResourceId), CancellationToken> = BTreeMap::new();
+    let mut follow = |at: usize, resource: ResourceId, stop: &CancellationToken| {
+        let (cluster, clock) = (shard.layout.cluster(at), shard.ambient.clock.clone());
+        let informer = Informer::new((*topology).clone(), cluster, resource, clock);
+        tasks.spawn(informer.clone().run(stop.clone()));
+        informer
+    };
     loop {
         let clusters = *growth.borrow_and_update();
-        for (at, kind) in (known..clusters).flat_map(|at| Kind::ALL.map(|kind| (at, kind))) {
-            let Some(resource) = shard.registry.named(kind.id_name()) else { continue };
-            let (cluster, clock) = (shard.layout.cluster(at), shard.ambient.clock.clone());
-            let informer = Informer::new((*topology).clone(), cluster, resource.id, clock);
-            tasks.spawn(informer.clone().run(stop.clone()));
-            shard.followed.informers.write().insert((at, kind), informer);
+        for at in known..clusters {
+            let served = Kind::ALL.map(|kind| shard.registry.named(kind.id_name()));
+            let of_cluster = served.map(|resource| Some(follow(at, resource?.id, stop)));
+            shard.followed.informers.write().push(of_cluster);
         }
         known = clusters;
-        if growth.changed().await.is_err() {
-            return std::future::pending().await;
+        let wanted = shard.followed.wanted.lock().clone();
+        for gone in named.extract_if(.., |key, _| !wanted.contains(key)) {
+            gone.1.cancel();
+            shard.followed.named.write().remove(&gone.0);
+        }
+        for key in wanted {
+            named.entry(key).or_insert_with(|| {
+                let stop = stop.child_token();
+                shard.followed.named.write().insert(key, follow(key.0, key.1, &stop));
+                stop
+            });
+        }
+        tokio::select! {
+            changed = growth.changed() => if changed.is_err() {
+                return std::future::pending().await;
+            },
+            () = shard.followed.changed.notified() => {}
         }
     }
 }

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::policies::PolicyMetrics;
 use crate::webhooks::WebhookMetrics;
 
 /// Commits that the percentile is taken over.
@@ -47,6 +48,7 @@ pub struct ShardMetrics {
     batches: Family<ByShard, Histogram, fn() -> Histogram>,
     recent: Arc<Mutex<VecDeque<Duration>>>,
     webhooks: WebhookMetrics,
+    policies: PolicyMetrics,
     membership: Membership,
 }
 
@@ -122,6 +124,7 @@ impl Default for ShardMetrics {
             batches: Family::new_with_constructor(batch_buckets),
             recent: Arc::default(),
             webhooks: WebhookMetrics::default(),
+            policies: PolicyMetrics::default(),
             membership: Membership::default(),
         }
     }
@@ -140,6 +143,7 @@ impl ShardMetrics {
         registry.register("shardplane_committed_writes", "Changes of objects made durable", metrics.writes.clone());
         registry.register("apiserver_storage_objects", "Objects held, by resource", metrics.objects.clone());
         metrics.webhooks.register(registry);
+        metrics.policies.register(registry);
         let help = "Changes of objects that were made durable together";
         registry.register("shardplane_commit_batch_writes", help, metrics.batches.clone());
         metrics.membership.register(registry);
@@ -183,6 +187,10 @@ impl Metrics {
             recent.pop_front();
         }
         recent.push_back(took);
+    }
+
+    pub(crate) fn policies(&self) -> &PolicyMetrics {
+        &self.shared.policies
     }
 
     pub(crate) fn webhooks(&self) -> &WebhookMetrics {

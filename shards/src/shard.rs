@@ -28,7 +28,9 @@ use crate::layout::Layout;
 use crate::lease::Lease;
 use crate::metrics::{Metrics, ShardMetrics};
 use crate::moves::Moves;
+use crate::policies::Compiled;
 use crate::recent::Recent;
+use crate::reviews::{Authority, Masters, Memo};
 use crate::sequencer::{Sequencer, TableId};
 use crate::service::{
     Answer, History, HistoryRequest, ListPage, ListRequest, Request, ShardError, ShardService, SubscribeRequest,
@@ -37,7 +39,7 @@ use crate::service::{
 use crate::table::Table;
 use crate::topology::Topology;
 use crate::verbs::Row;
-use crate::webhooks::{Memo, Webhooks};
+use crate::webhooks::Webhooks;
 use crate::{verbs, watch as watching};
 
 /// What can be set about a shard.
@@ -67,6 +69,8 @@ pub struct ShardOptions {
     pub repair_after: Duration,
     /// Loopback, link-local and other internal addresses, networks and hosts that webhooks may have.
     pub webhook_allow: Vec<String>,
+    /// Who says what users may do, to expressions of admission that ask.
+    pub authority: Arc<dyn Authority>,
 }
 
 impl Default for ShardOptions {
@@ -84,6 +88,7 @@ impl Default for ShardOptions {
             event_ttl: Duration::from_secs(3600),
             repair_after: Duration::from_secs(300),
             webhook_allow: Vec::new(),
+            authority: Arc::new(Masters),
         }
     }
 }
@@ -162,6 +167,7 @@ pub struct Shard {
     topology: RwLock<Option<Arc<Topology>>>,
     pub(crate) followed: Followed,
     pub(crate) webhooks: Webhooks,
+    pub(crate) policies: Compiled,
     this: Weak<Shard>,
 }
 
@@ -212,6 +218,7 @@ impl Shard {
         let shard = Arc::new_cyclic(|this| Self {
             followed,
             webhooks: Webhooks::default(),
+            policies: Compiled::default(),
             recent,
             sequencer: Arc::new(Sequencer::new(clock, layout.clone(), lease.clone())),
             ambient,

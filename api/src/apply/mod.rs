@@ -8,7 +8,7 @@
 //! The parts: an [`Element`] is one step of a path, a [`Set`] is a tree of them ([`fields_v1`] is its JSON); [`place`] reads
 //! from the schema how lists and maps are merged; [`mod@compare`], [`mod@merge`], [`mod@remove`], [`mod@field_set`] and
 //! [`mod@validate`] are walks of documents along it; [`managers`] reads and writes managedFields; [`reset`] says what each
-//! subresource cannot own; [`mod@prune`] is what an apply takes away.
+//! subresource cannot own; [`mod@prune`] is what an apply takes away; [`lay_over`] merges without owners.
 //!
 //! A stored object's document holds managedFields as text ([`crate::Object::working_copy`]), so that a write which does not
 //! change who owns what costs no more than a look at it.
@@ -26,6 +26,7 @@ mod last_applied;
 mod managers;
 mod merge;
 mod named;
+mod overlay;
 mod place;
 mod prune;
 mod remove;
@@ -41,6 +42,7 @@ pub use compare::Comparison;
 pub use element::{Element, Unreadable};
 pub use managers::is_same_but_for_times;
 pub(crate) use managers::text_of;
+pub use overlay::lay_over;
 pub use scale::ScaleTracking;
 pub use set::Set;
 pub use track::{Sent, Tracking};

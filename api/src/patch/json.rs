@@ -1,6 +1,6 @@
 //! JSON patch (RFC 6902), within limits: a small patch must not make a large or deep document.
 
-use json_patch::{Patch, PatchOperation};
+use json_patch::{Patch, PatchErrorKind, PatchOperation};
 
 use super::does_not_apply;
 use crate::document::Value;
@@ -14,6 +14,11 @@ const MAX_COPIED: usize = 3 << 20;
 const MAX_DEPTH: usize = 256;
 
 pub(super) fn apply(patch: Value, document: &Value) -> Result<Value, Status> {
+    run(patch, document)?.map_err(does_not_apply)
+}
+
+/// The inner error: a test failed, which says why.
+pub(super) fn run(patch: Value, document: &Value) -> Result<Result<Value, String>, Status> {
     let Value::Array(operations) = &patch else {
         return Err(Status::bad_request("error decoding patch: a JSON patch is a list of operations"));
     };
@@ -37,12 +42,16 @@ pub(super) fn apply(patch: Value, document: &Value) -> Result<Value, Status> {
         if depth_after(operation, &patched) > MAX_DEPTH {
             return Err(does_not_apply(format!("operation {at} nests deeper than {MAX_DEPTH} levels")));
         }
-        json_patch::patch_unsafe(&mut patched, std::slice::from_ref(operation)).map_err(|error| {
+        if let Err(error) = json_patch::patch_unsafe(&mut patched, std::slice::from_ref(operation)) {
             let kind = &error.kind;
-            does_not_apply(format!("operation {at} failed at path {:?}: {kind}", error.path.as_str()))
-        })?;
+            let why = format!("operation {at} failed at path {:?}: {kind}", error.path.as_str());
+            return match kind {
+                PatchErrorKind::TestFailed => Ok(Err(why)),
+                _ => Err(does_not_apply(why)),
+            };
+        }
     }
-    Ok(patched)
+    Ok(Ok(patched))
 }
 
 fn too_large(why: &str) -> Status {

@@ -58,6 +58,13 @@ pub fn apply(kind: PatchType, patch: &[u8], document: &Value, shape: Shape<'_>) 
     Ok(patched)
 }
 
+/// Applies the operations of a JSON patch that is no client's. `None`: one of its tests failed. The error says why it does not
+/// apply.
+pub fn apply_operations(patch: Value, document: &Value) -> Result<Option<Value>, String> {
+    let why = |status: Status| status.causes().first().map_or(status.message(), |cause| &cause.message).to_owned();
+    Ok(json::run(patch, document).map_err(why)?.ok())
+}
+
 /// 422: the patch is well-formed but does not apply. The reference keeps to itself why; a cause says it here.
 fn does_not_apply(why: impl Into<String>) -> Status {
     let cause = Cause { reason: "UnexpectedServerResponse", message: why.into(), field: String::new() };

@@ -254,26 +254,7 @@ impl Call {
             }
             Outcome::Document(document) => render::document(answer.code, document, output)?,
         };
-        for warning in &answer.warnings {
-            if let Ok(value) = HeaderValue::from_bytes(warning_header(warning).as_bytes()) {
-                response.headers_mut().append("warning", value);
-            }
-        }
+        render::warn(response.headers_mut(), &answer.warnings);
         Ok(response)
     }
-}
-
-/// RFC 7234's `299 - "text"`. Control characters become spaces.
-fn warning_header(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 10);
-    out.push_str("299 - \"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

@@ -6,13 +6,13 @@ use api::document::Document;
 use api::{Causes, Object, Status, Value};
 
 use super::conditions;
+use crate::reviews::{self, Own};
 use crate::service::{Answer, ShardError, Verb};
 use crate::verbs::body::decode_other;
 use crate::verbs::{Call, Decision, View, created, object_answer, write};
-use crate::webhooks::{self, Own};
 
 const BINDING: &str = "io.k8s.api.core.v1.Binding";
-const OWN: Own = Own { group: "", version: "v1", kind: "Binding" };
+const OWN: Own = Own { group: "", version: "v1", kind: "Binding", type_name: BINDING };
 
 /// POST of `binding`.
 pub(crate) async fn bind(call: Call<'_>) -> Result<Answer, ShardError> {
@@ -25,10 +25,11 @@ pub(crate) async fn bind(call: Call<'_>) -> Result<Answer, ShardError> {
     let shape = call.resource.schema.named(BINDING).ok_or_else(Status::unknown_path)?;
     let mut warnings = Vec::new();
     let mut binding = decode_other(shape, "Binding", body, *format, options, &mut warnings)?;
-    warnings.extend(webhooks::review_own(call, OWN, &mut binding).await?);
+    call.reviews.note(warnings);
+    reviews::review_own(call, OWN, &mut binding).await?;
     check(call, &binding)?;
     write(call, options.dry_run, |view| decide(call, view, &binding)).await?;
-    Ok(Answer { warnings, ..created() })
+    Ok(created())
 }
 
 fn check(call: Call<'_>, binding: &Value) -> Result<(), Status> {

@@ -9,13 +9,13 @@ use api::status::{Cause, Reason};
 use api::{Object, Status, Value};
 
 use super::conditions;
+use crate::reviews::{self, Own};
 use crate::service::{Answer, DeleteOptions, Propagation, Request, ShardError, Verb};
 use crate::verbs::body::decode_other;
 use crate::verbs::{Call, Decision, View, created, delete, object_answer, write};
-use crate::webhooks::{self, Own};
 
 const EVICTION: &str = "io.k8s.api.policy.v1.Eviction";
-const OWN: Own = Own { group: "policy", version: "v1", kind: "Eviction" };
+const OWN: Own = Own { group: "policy", version: "v1", kind: "Eviction", type_name: EVICTION };
 const BUDGETS: &str = "poddisruptionbudgets.policy";
 /// Evictions that a budget's controller may leave unconfirmed.
 const UNCONFIRMED: usize = 2000;
@@ -33,7 +33,8 @@ pub(crate) async fn evict(call: Call<'_>) -> Result<Answer, ShardError> {
     let shape = call.resource.schema.named(EVICTION).ok_or_else(Status::unknown_path)?;
     let mut warnings = Vec::new();
     let mut eviction = decode_other(shape, "Eviction", body, *format, options, &mut warnings)?;
-    warnings.extend(webhooks::review_own(call, OWN, &mut eviction).await?);
+    call.reviews.note(warnings);
+    reviews::review_own(call, OWN, &mut eviction).await?;
     if eviction.name() != call.request.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object").into());
     }
@@ -49,7 +50,7 @@ pub(crate) async fn evict(call: Call<'_>) -> Result<Answer, ShardError> {
             Ok(()) => break,
         }
     }
-    Ok(Answer { warnings, ..created() })
+    Ok(created())
 }
 
 fn delete_options(eviction: &Value, dry_run: bool) -> Result<DeleteOptions, Status> {

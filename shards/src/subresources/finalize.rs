@@ -17,8 +17,7 @@ pub(crate) async fn finalize(call: Call<'_>) -> Result<Answer, ShardError> {
     };
     let mut warnings = Vec::new();
     let decoded = call.decode(body, *format, options, &mut warnings)?;
+    call.reviews.note(warnings);
     let mut replace = |_: &_, _: &_, _: &mut _| Ok(decoded.clone());
-    let mut answer = update::replace(call, options.dry_run, Part::Finalizers, &mut replace).await?;
-    answer.warnings.append(&mut warnings);
-    Ok(answer)
+    update::replace(call, options.dry_run, Part::Finalizers, &mut replace).await
 }

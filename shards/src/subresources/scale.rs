@@ -85,10 +85,11 @@ async fn set(
     shape: Shape<'_>,
     paths: &ScalePaths,
     options: &WriteOptions,
-    mut warnings: Vec<String>,
+    warnings: Vec<String>,
     change: &mut Change<'_>,
 ) -> Result<Answer, ShardError> {
-    let mut answer = {
+    call.reviews.note(warnings);
+    let answer = {
         let mut replace = |object: &std::sync::Arc<Object>, old: &Value, warnings: &mut Vec<String>| {
             let Wanted { scale, managers } = change(object, warnings)?;
             let mut document = apply(call, paths, &scale, old)?;
@@ -102,12 +103,10 @@ async fn set(
         };
         update::replace(call, options.dry_run, Part::Main, &mut replace).await?
     };
-    if let Outcome::Object(object) = &answer.outcome {
-        let scale = of(paths, object);
-        answer = Answer { warnings: answer.warnings, ..document_answer(200, scale) };
-    }
-    answer.warnings.append(&mut warnings);
-    Ok(answer)
+    Ok(match &answer.outcome {
+        Outcome::Object(object) => document_answer(200, of(paths, object)),
+        Outcome::Document(_) => answer,
+    })
 }
 
 /// The object with the replicas of the Scale, and its preconditions.

@@ -16,8 +16,7 @@ pub(crate) async fn write(call: Call<'_>) -> Result<Answer, ShardError> {
     };
     let mut warnings = Vec::new();
     let decoded = call.decode(body, *format, options, &mut warnings)?;
+    call.reviews.note(warnings);
     let mut replace = |_: &_, _: &_, _: &mut _| Ok(decoded.clone());
-    let mut answer = update::replace(call, options.dry_run, Part::Status, &mut replace).await?;
-    answer.warnings.append(&mut warnings);
-    Ok(answer)
+    update::replace(call, options.dry_run, Part::Status, &mut replace).await
 }

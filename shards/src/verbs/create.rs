@@ -6,8 +6,8 @@ use api::{Status, Value};
 
 use super::{Call, Decision, View, managed_fields, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
+use crate::reviews;
 use crate::service::{Answer, Format, PatchType, ShardError, Verb, WriteOptions};
-use crate::webhooks::{self, Phase};
 
 /// Kinds whose creator may say a status: a kubelet registers its Node with one.
 const STATUS_FROM_CREATOR: [&str; 1] = ["nodes"];
@@ -65,18 +65,17 @@ pub(crate) async fn create_with(
 ) -> Result<Answer, ShardError> {
     let mut warnings = Vec::new();
     let document = new.document(call, &mut warnings)?;
+    call.reviews.note(warnings);
     let looked_up = LookedUp::before_create(call, &document).await?;
     let mut first = Some(document);
-    let result = write(call, dry_run, |view| {
+    write(call, dry_run, |view| {
         let document = match first.take() {
             Some(document) => document,
             None => new.document(call, &mut Vec::new())?,
         };
         decide(call, view, document, new.uid, &looked_up, hook)
-    });
-    let mut answer = result.await?;
-    answer.warnings.append(&mut warnings);
-    Ok(answer)
+    })
+    .await
 }
 
 /// What a decoded document comes to as a new object.
@@ -93,14 +92,14 @@ pub(crate) fn decide(
     // What follows is the server's doing, and nobody's fields.
     let managers = call.managers_of_new(&document, sent)?;
     prepare(call, view, &mut document, looked_up)?;
-    if webhooks::review(call, view, Phase::Mutating, Operation::Create, None, &mut document)? {
+    reviews::mutate(call, view, Operation::Create, None, &mut document, &mut |view, document| {
         // Theirs is a creator's document like any other.
-        call.fill_metadata(&mut document, uid)?;
-        prepare(call, view, &mut document, looked_up)?;
-    }
+        call.fill_metadata(document, uid)?;
+        prepare(call, view, document, looked_up)
+    })?;
     hook(&mut document, None)?;
     call.check_new(&document)?;
-    webhooks::review(call, view, Phase::Validating, Operation::Create, None, &mut document)?;
+    reviews::validate(call, view, Operation::Create, None, &mut document)?;
     match &view.object {
         None => {
             managed_fields::put(&mut document, managers);

@@ -8,8 +8,8 @@ use api::{Causes, Object, Status, Value};
 use super::{Call, Decision, Removal, View, object_answer, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
 use crate::definitions;
+use crate::reviews;
 use crate::service::{Answer, DeleteOptions, Propagation, ShardError};
-use crate::webhooks::{self, Phase};
 
 /// The garbage collector's finalizers.
 const ORPHAN: &str = "orphan";
@@ -48,9 +48,9 @@ pub(super) async fn delete(call: Call<'_>, options: &DeleteOptions) -> Result<An
     if call.is("services") {
         return admission::service::delete(call, options).await;
     }
-    let mut answer = write(call, options.dry_run, |view| decide(call, view, options)).await?;
+    let answer = write(call, options.dry_run, |view| decide(call, view, options)).await?;
     if call.is("jobs.batch") && options.propagation.is_none() {
-        answer.warnings.push(PODS_ARE_LEFT.to_owned());
+        call.reviews.note(vec![PODS_ARE_LEFT.to_owned()]);
     }
     Ok(answer)
 }
@@ -75,9 +75,8 @@ pub(crate) fn decide(call: Call<'_>, view: &mut View<'_>, options: &DeleteOption
     admission::admit(&mut attributes, &mut Value::Null)?;
     // Who evicts was asked about the Eviction.
     if call.request.subresource.is_empty() {
-        for phase in [Phase::Mutating, Phase::Validating] {
-            webhooks::review(call, view, phase, Operation::Delete, Some(&old), &mut Value::Null)?;
-        }
+        reviews::mutate(call, view, Operation::Delete, Some(&old), &mut Value::Null, &mut |_, _| Ok(()))?;
+        reviews::validate(call, view, Operation::Delete, Some(&old), &mut Value::Null)?;
     }
     if call.is("namespaces")
         && let Some(decision) = delete_namespace(call, &object, &old, options)

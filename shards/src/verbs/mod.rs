@@ -5,7 +5,7 @@
 //! sequencer took it:
 //!
 //! ```text
-//! decode -> stored version -> defaults -> prepare -> admission -> webhooks -> validate -> webhooks -> sequence
+//! decode -> stored version -> defaults -> prepare -> admission -> reviews -> validate -> reviews -> sequence
 //! ```
 //!
 //! Start reading at [`execute`] and [`write()`].
@@ -34,12 +34,12 @@ use serde_json::json;
 
 use crate::log;
 use crate::recent::{Logged, Remembered, Seen};
+use crate::reviews::{self, Memo, Question};
 use crate::sequencer::{Change, Guard, Newest, Proposal, Sequenced, TableId, Ticket};
 use crate::service::{Answer, Outcome, Request, ShardError, Verb};
 use crate::shard::Shard;
 use crate::subresources;
 use crate::table::Key;
-use crate::webhooks::{self, Memo, Question};
 
 use metadata::must_be_removed;
 
@@ -50,7 +50,7 @@ const CONTENTION: Duration = Duration::from_secs(15);
 pub(crate) struct Row {
     pub(crate) table: TableId,
     pub(crate) resource: Arc<Resource>,
-    /// What webhooks have said so far.
+    /// What policies and webhooks have said so far.
     pub(crate) reviews: Memo,
 }
 
@@ -73,11 +73,11 @@ pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, 
     // Taken before anything is looked up: what a slot's log says about ids is known by then.
     let hold = shard.sequencer.hold(call.slot)?;
     if request.id == 0 {
-        return dispatch(call).await;
+        return call.warned(dispatch(call).await);
     }
     let answer = match shard.recent().begin(request.id) {
         Seen::New(running) => {
-            let result = dispatch(call).await;
+            let result = call.warned(dispatch(call).await);
             running.done(&result);
             return result;
         }
@@ -198,7 +198,7 @@ pub(crate) async fn write<F>(call: Call<'_>, dry_run: bool, mut decide: F) -> Re
 where
     F: FnMut(&mut View<'_>) -> Result<Decision, Status>,
 {
-    webhooks::ready(call).await?;
+    reviews::ready(call).await?;
     let mut deadline = tokio::time::Instant::now() + CONTENTION;
     loop {
         // What is not there may have left with its slot: an answer that is derived from it is checked.
@@ -209,7 +209,7 @@ where
             let began = tokio::time::Instant::now();
             // They are shown nothing that may yet fail.
             settle_read(call, view.ticket).await?;
-            webhooks::answer(call, *question).await?;
+            reviews::answer(call, *question).await?;
             deadline += began.elapsed();
             continue;
         }
@@ -217,7 +217,7 @@ where
             Ok(Decision::Same(answer)) => {
                 settle_read(call, view.ticket).await?;
                 call.shard.sequencer.check(hold)?;
-                return Ok(call.warned(answer));
+                return Ok(answer);
             }
             Err(status) => {
                 // A refusal that is derived from what may yet fail is none.
@@ -230,9 +230,7 @@ where
         if dry_run {
             settle_read(call, view.ticket).await?;
             call.shard.sequencer.check(hold)?;
-            let is_pretended = view.is_pretended;
-            let answer = call.dry_answer(decision, view.object);
-            return Ok(if is_pretended { answer } else { call.warned(answer) });
+            return Ok(call.dry_answer(decision, view.object));
         }
         let (proposal, answer) = call.propose(decision, &view);
         match call.shard.sequencer.propose(proposal)? {
@@ -240,7 +238,7 @@ where
                 if !early {
                     ticket.wait().await?;
                 }
-                return Ok(call.warned(answer.finish(object)));
+                return Ok(answer.finish(object));
             }
             Sequenced::Moved => {}
             Sequenced::Full(ticket) => drop(ticket.wait().await),
@@ -376,10 +374,18 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// With what webhooks warned of.
-    fn warned(&self, mut answer: Answer) -> Answer {
-        answer.warnings.append(&mut self.reviews.take_warnings());
-        answer
+    /// With what is to be warned of, be it an answer or a refusal.
+    fn warned(&self, result: Result<Answer, ShardError>) -> Result<Answer, ShardError> {
+        let warnings = self.reviews.take_warnings();
+        match result {
+            _ if warnings.is_empty() => result,
+            Ok(mut answer) => {
+                answer.warnings.splice(0..0, warnings);
+                Ok(answer)
+            }
+            Err(ShardError::Status(status)) => Err(status.warning(warnings).into()),
+            other => other,
+        }
     }
 
     fn propose(&self, decision: Decision, view: &View<'_>) -> (Proposal, Pending) {

@@ -10,8 +10,8 @@ use api::{Causes, Object, Status, Value};
 use super::create::{self, Hook, NewObject};
 use super::{Call, Decision, Removal, View, managed_fields, must_be_removed, object_answer, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
+use crate::reviews;
 use crate::service::{Answer, ShardError, Verb};
-use crate::webhooks::{self, Phase};
 
 /// Kinds that may only be updated from a known version (AllowUnconditionalUpdate is false).
 const NEEDS_VERSION: [&str; 21] = [
@@ -83,9 +83,8 @@ pub(super) async fn update(call: Call<'_>) -> Result<Answer, ShardError> {
     // Decoded once: it does not depend on what is there.
     let mut warnings = Vec::new();
     let decoded = call.decode(body, *format, options, &mut warnings)?;
-    let mut answer = replace(call, options.dry_run, Part::Main, &mut |_, _, _| Ok(decoded.clone())).await?;
-    answer.warnings.append(&mut warnings);
-    Ok(answer)
+    call.reviews.note(warnings);
+    replace(call, options.dry_run, Part::Main, &mut |_, _, _| Ok(decoded.clone())).await
 }
 
 /// What is not there has not the uid that an update may ask for.
@@ -130,9 +129,9 @@ pub(crate) async fn replace_with(
 ) -> Result<Answer, ShardError> {
     let looked_up = LookedUp::default();
     let mut replacement = Replacement { part, replace, warnings: Vec::new() };
-    let mut answer = write(call, dry_run, |view| decide(call, view, &mut replacement, &looked_up, hook)).await?;
-    answer.warnings.append(&mut replacement.warnings);
-    Ok(answer)
+    let result = write(call, dry_run, |view| decide(call, view, &mut replacement, &looked_up, hook)).await;
+    call.reviews.note(replacement.warnings);
+    result
 }
 
 /// What a replacement comes to, given the newest state.
@@ -154,16 +153,16 @@ pub(crate) fn decide(
     let managers = call.managers_after(&before, &old, &document, sent)?;
     let part = replacement.part;
     prepare(call, view, part, &mut document, &old, looked_up)?;
-    if webhooks::review(call, view, Phase::Mutating, Operation::Update, Some(&old), &mut document)? {
+    reviews::mutate(call, view, Operation::Update, Some(&old), &mut document, &mut |view, document| {
         // They may change what the writer may.
-        prepare(call, view, part, &mut document, &old, looked_up)?;
-    }
+        prepare(call, view, part, document, &old, looked_up)
+    })?;
     if part == Part::Main {
         hook(&mut document, Some(&old))?;
     }
     count_generation(call, &mut document, &old);
     check(call, part, &document, &old)?;
-    webhooks::review(call, view, Phase::Validating, Operation::Update, Some(&old), &mut document)?;
+    reviews::validate(call, view, Operation::Update, Some(&old), &mut document)?;
     if must_be_removed(call, &document, &old) {
         managed_fields::put(&mut document, managers);
         return Ok(Decision::Remove(Removal::Document(document)));

@@ -4,28 +4,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::cel::admission::Compiler;
 use api::document::Document;
-use api::selector::LabelSelector;
-use api::{Object, Value, Version};
+use api::{Object, Status, Value, Version};
 use smol_str::SmolStr;
 
+use super::Hooks;
 use super::breaker::Breaker;
 use super::call::Client;
-use super::matching::Rule;
 use super::review::ReviewVersion;
-use super::{Hooks, Phase};
+use crate::reviews::{Beside, Conditions, Facts, Matching, Phase, Subject};
+use crate::verbs::Call;
 
 /// One webhook.
-pub(super) struct Hook {
+pub(crate) struct Hook {
     /// Of which state of which configuration.
     configuration: (SmolStr, Version),
     pub(super) name: String,
+    /// What tells it from all others.
+    pub(super) key: String,
     pub(super) phase: Phase,
-    pub(super) rules: Vec<Rule>,
-    /// matchPolicy is Equivalent.
-    pub(super) equivalent: bool,
-    pub(super) namespaces: LabelSelector,
-    pub(super) objects: LabelSelector,
+    pub(crate) matching: Matching,
+    conditions: Conditions,
     /// failurePolicy is Ignore.
     pub(super) ignores_failure: bool,
     pub(super) timeout: Duration,
@@ -49,31 +49,23 @@ pub(super) fn compile(configurations: &[Arc<Object>], phase: Phase, before: &Hoo
         hooks.extend(known.cloned());
         if hooks.len() == first {
             let document = object.document();
-            hooks.extend(document.list(&["webhooks"]).iter().map(|hook| Arc::new(Hook::read(id.clone(), phase, hook))));
+            let list = document.list(&["webhooks"]).iter().enumerate();
+            hooks.extend(list.map(|(at, hook)| Arc::new(Hook::read(id.clone(), phase, at, hook))));
         }
     }
     hooks.into()
 }
 
 impl Hook {
-    fn read(configuration: (SmolStr, Version), phase: Phase, hook: &Value) -> Self {
-        // Validation has read them before.
-        let selector = |key| {
-            let value = hook.at(&[key]);
-            if value.is_null() {
-                return LabelSelector::default();
-            }
-            LabelSelector::from_value(value).unwrap_or_else(|_| LabelSelector::nothing())
-        };
+    fn read(configuration: (SmolStr, Version), phase: Phase, at: usize, hook: &Value) -> Self {
         let seconds = hook.int(&["timeoutSeconds"]).unwrap_or(10).clamp(1, 30);
         Self {
+            key: format!("{}/{at}", configuration.0),
             configuration,
             name: hook.text(&["name"]).to_owned(),
             phase,
-            rules: hook.list(&["rules"]).iter().map(Rule::read).collect(),
-            equivalent: hook.text(&["matchPolicy"]) != "Exact",
-            namespaces: selector("namespaceSelector"),
-            objects: selector("objectSelector"),
+            matching: Matching::of_webhook(hook),
+            conditions: Conditions::read(hook, &Compiler::plain(), false),
             ignores_failure: hook.text(&["failurePolicy"]) == "Ignore",
             timeout: Duration::from_secs(seconds.unsigned_abs()),
             reinvoked: phase == Phase::Mutating && hook.text(&["reinvocationPolicy"]) == "IfNeeded",
@@ -81,6 +73,19 @@ impl Hook {
             review_version: ReviewVersion::first(hook.list(&["admissionReviewVersions"])),
             client: Client::new(hook.at(&["clientConfig"])),
             breaker: Breaker::default(),
+        }
+    }
+
+    /// In which served version it wants to see a write, if it is meant for it. 403 where that cannot be found out.
+    pub(super) fn matched(&self, call: Call<'_>, subject: &Subject) -> Result<Option<usize>, Status> {
+        let Some(at) = self.matching.matches(call, subject) else { return Ok(None) };
+        if self.conditions.is_empty() {
+            return Ok(Some(at));
+        }
+        let facts = Facts::new(call, subject, &call.resource.served[at], call.served);
+        match self.conditions.hold(&facts.bindings(Beside::default())) {
+            Ok(holds) => Ok(holds.then_some(at)),
+            Err(why) => Err(call.forbidden(&why)),
         }
     }
 }

@@ -1,56 +1,57 @@
-//! Who is asked when: mutating webhooks one after another, and once more where a later one changed what an earlier one had
-//! seen; validating ones all at once. What a failure means is the failurePolicy's to say.
+//! Mutating webhooks one after another, each on what the others before it made; validating ones all at once. What a failure
+//! means is the failurePolicy's to say.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
+use api::Status;
 use api::patch::{self, PatchType};
-use api::{Status, Value};
 use futures_util::future::join_all;
 
+use super::Hooks;
 use super::configuration::Hook;
 use super::metrics::ErrorType;
 use super::review::{self, Reply};
-use super::{Hooks, Question};
+use crate::reviews::{Question, Subject};
 use crate::verbs::Call;
 
 /// Why a webhook has no say: the failurePolicy decides what follows.
 struct CallFailure(String);
 
-/// Has the document changed by every webhook that is meant for it. Answers their warnings.
-pub(super) async fn mutate(call: Call<'_>, question: &mut Question, hooks: &Hooks) -> Result<Vec<String>, Status> {
-    let mut warnings = Vec::new();
-    let (mut before, mut again) = (BTreeSet::new(), BTreeSet::new());
-    for (at, hook) in hooks.iter().enumerate() {
-        let Some(served) = question.matched(call, hook) else { continue };
-        if mutate_by(call, question, hook, served, &mut warnings).await? {
-            again.append(&mut before);
-        }
-        if hook.reinvoked {
-            before.insert(at);
-        }
-    }
-    for at in again {
-        // What they are meant for may have changed as well.
-        if let Some(served) = question.matched(call, &hooks[at]) {
-            mutate_by(call, question, &hooks[at], served, &mut warnings).await?;
-        }
-    }
-    Ok(warnings)
-}
-
-/// Answers whether the webhook changed the document.
-async fn mutate_by(
+/// Has the object changed by every webhook that is meant for it.
+pub(crate) async fn mutate(
     call: Call<'_>,
     question: &mut Question,
+    hooks: &Hooks,
+    warnings: &mut Vec<String>,
+) -> Result<(), Status> {
+    for hook in hooks.iter() {
+        if !question.again.hooks.asks(question.pass, &hook.key) {
+            continue;
+        }
+        // What they are meant for may have changed as well.
+        let Some(served) = hook.matched(call, &question.subject)? else { continue };
+        if mutate_by(call, &mut question.subject, hook, served, warnings).await? {
+            question.again.need();
+            question.again.hooks.changed();
+        }
+        if hook.reinvoked {
+            question.again.hooks.asked(hook.key.clone());
+        }
+    }
+    question.again.hooks.end(&question.subject.document);
+    Ok(())
+}
+
+/// Answers whether the webhook changed the object.
+async fn mutate_by(
+    call: Call<'_>,
+    subject: &mut Subject,
     hook: &Hook,
     served: usize,
     warnings: &mut Vec<String>,
 ) -> Result<bool, Status> {
-    let Some(mut reply) = consult(call, question, hook, served).await? else { return Ok(false) };
+    let Some(mut reply) = consult(call, subject, hook, served).await? else { return Ok(false) };
     warnings.append(&mut reply.warnings);
     let Some(patch) = reply.patch else { return Ok(false) };
-    if question.document.is_null() {
+    if subject.document.is_null() {
         let why = format!(
             "admission webhook {:?} attempted to modify the object, which is not supported for this operation",
             hook.name
@@ -58,33 +59,43 @@ async fn mutate_by(
         return Err(Status::internal(why));
     }
     let version = &call.resource.served[served];
-    let shown = question.shown(call, version, &question.document);
+    let shown = subject.shown(call, version, &subject.document);
     let shape = call.resource.shape(version);
     let patched = patch::apply(PatchType::Json, &patch, &shown, shape)
         .map_err(|status| Status::internal(format!("the patch of admission webhook {:?}: {status}", hook.name)))?;
     if patched == shown {
         return Ok(false);
     }
-    let before = question.document.clone();
-    question.take_back(call, version, patched)?;
-    Ok(question.document != before)
+    let before = subject.document.clone();
+    subject.take_back(call, version, patched)?;
+    Ok(subject.document != before)
 }
 
-/// Has the document looked at by every webhook that is meant for it. The first refusal in their order counts.
-pub(super) async fn validate(call: Call<'_>, question: &mut Question, hooks: &Hooks) -> Result<Vec<String>, Status> {
-    let question = &*question;
-    let matched: Vec<(Arc<Hook>, usize)> =
-        hooks.iter().filter_map(|hook| Some((hook.clone(), question.matched(call, hook)?))).collect();
-    let asked = matched.iter().map(|(hook, served)| consult(call, question, hook, *served));
-    let mut warnings = Vec::new();
-    for reply in join_all(asked).await {
-        warnings.extend(reply?.into_iter().flat_map(|reply| reply.warnings));
+/// Has the object looked at by every webhook that is meant for it. The first refusal in their order counts.
+pub(crate) async fn validate(
+    call: Call<'_>,
+    question: &Question,
+    hooks: &Hooks,
+    warnings: &mut Vec<String>,
+) -> Result<(), Status> {
+    let subject = &question.subject;
+    let mut matched = Vec::new();
+    for hook in hooks.iter() {
+        matched.extend(hook.matched(call, subject)?.map(|served| (hook, served)));
     }
-    Ok(warnings)
+    let asked = matched.iter().map(|(hook, served)| consult(call, subject, hook, *served));
+    let mut refused = None;
+    for reply in join_all(asked).await {
+        match reply {
+            Ok(reply) => warnings.extend(reply.into_iter().flat_map(|reply| reply.warnings)),
+            Err(status) => _ = refused.get_or_insert(status),
+        }
+    }
+    refused.map_or(Ok(()), Err)
 }
 
 /// Asks one webhook. `None`: it failed, and that is to be ignored.
-async fn consult(call: Call<'_>, question: &Question, hook: &Hook, served: usize) -> Result<Option<Reply>, Status> {
+async fn consult(call: Call<'_>, subject: &Subject, hook: &Hook, served: usize) -> Result<Option<Reply>, Status> {
     if call.is_dry_run() && !hook.may_run_dry {
         let why = format!("admission webhook {:?} does not support dry run", hook.name);
         return Err(Status::bad_request(why));
@@ -92,9 +103,9 @@ async fn consult(call: Call<'_>, question: &Question, hook: &Hook, served: usize
     let clock = &call.shard.ambient.clock;
     let metrics = call.shard.committer.metrics.webhooks();
     let began = clock.boot();
-    let asked = ask(call, question, hook, served).await;
+    let asked = ask(call, subject, hook, served).await;
     let took = clock.boot().saturating_sub(began);
-    let labels = (hook.name.as_str(), hook.phase.label(), question.operation.name());
+    let labels = (hook.name.as_str(), hook.phase.label(), subject.operation.name());
     let rejected = !matches!(&asked, Ok(Reply { allowed: true, .. }));
     metrics.answered(labels, took, rejected && !(asked.is_err() && hook.ignores_failure));
     match asked {
@@ -121,7 +132,7 @@ async fn consult(call: Call<'_>, question: &Question, hook: &Hook, served: usize
     }
 }
 
-async fn ask(call: Call<'_>, question: &Question, hook: &Hook, served: usize) -> Result<Reply, CallFailure> {
+async fn ask(call: Call<'_>, subject: &Subject, hook: &Hook, served: usize) -> Result<Reply, CallFailure> {
     let clock = &call.shard.ambient.clock;
     let Some(version) = hook.review_version else {
         return Err(CallFailure("it speaks no version of AdmissionReview that this server knows".to_owned()));
@@ -130,11 +141,8 @@ async fn ask(call: Call<'_>, question: &Question, hook: &Hook, served: usize) ->
     let uid = uuid::Builder::from_random_bytes(call.shard.ambient.entropy.next_u128().to_be_bytes()).into_uuid();
     let uid = uid.to_string();
     let served = &call.resource.served[served];
-    let object = match question.document.is_null() {
-        true => Value::Null,
-        false => question.shown(call, served, &question.document),
-    };
-    let body = review::request(call, question, served, version, &uid, &object);
+    let object = subject.shown(call, served, &subject.document);
+    let body = review::request(call, subject, served, version, &uid, &object);
     let seconds = hook.timeout.as_secs();
     let posted = tokio::time::timeout(hook.timeout, hook.client.post(call, body, seconds)).await;
     let posted = posted.unwrap_or_else(|_| Err("context deadline exceeded".to_owned()));

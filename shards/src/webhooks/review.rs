@@ -8,9 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde_json::{Map, json};
 
-use super::{Phase, Question};
-use crate::admission::Operation;
-use crate::service::{DeleteOptions, FieldValidation, Propagation, Verb, WriteOptions};
+use crate::reviews::{Phase, Subject, request};
 use crate::verbs::Call;
 
 /// The versions of AdmissionReview that this server speaks.
@@ -38,120 +36,21 @@ impl ReviewVersion {
     }
 }
 
-/// What is sent: the object as it is shown in the version that the webhook's rule names.
+/// What is sent: the request, and the object as it is shown in the version that the webhook's rule names.
 pub(super) fn request(
     call: Call<'_>,
-    question: &Question,
+    subject: &Subject,
     served: &Served,
     version: ReviewVersion,
     uid: &str,
     object: &Value,
 ) -> Bytes {
-    let kind = |[group, version, kind]: [String; 3]| json!({"group": group, "version": version, "kind": kind});
-    let resource = |of: &Served| json!({"group": of.group, "version": of.version, "resource": call.resource.plural});
-    let old = question.old.as_ref().map_or(Value::Null, |old| question.shown(call, served, old));
-    let mut request = json!({
-        "uid": uid,
-        "kind": kind(question.kind(call, served)),
-        "resource": resource(served),
-        "requestKind": kind(question.kind(call, call.served)),
-        "requestResource": resource(call.served),
-        "operation": question.operation.name(),
-        "userInfo": user(call),
-        "object": object,
-        "oldObject": old,
-        "dryRun": call.is_dry_run(),
-        "options": options(call, question.operation),
-    });
-    let named = call.is("namespaces") && question.operation != Operation::Create;
-    let namespace = if named { &call.request.name } else { &call.request.namespace };
-    for (key, text) in [
-        ("name", &call.request.name),
-        ("namespace", namespace),
-        ("subResource", &call.request.subresource),
-        ("requestSubResource", &call.request.subresource),
-    ] {
-        if !text.is_empty() {
-            request[key] = json!(text);
-        }
-    }
+    let mut request = request::document(call, subject, served, served);
+    request["uid"] = json!(uid);
+    request["object"] = object.clone();
+    request["oldObject"] = subject.old.as_ref().map_or(Value::Null, |old| subject.shown(call, served, old));
     let review = json!({"kind": "AdmissionReview", "apiVersion": version.api_version(), "request": request});
     review.to_string().into()
-}
-
-fn user(call: Call<'_>) -> Value {
-    let user = &call.request.user;
-    let mut info = Map::new();
-    info.insert("username".to_owned(), json!(user.name));
-    if !user.uid.is_empty() {
-        info.insert("uid".to_owned(), json!(user.uid));
-    }
-    if !user.groups.is_empty() {
-        info.insert("groups".to_owned(), json!(user.groups));
-    }
-    if !user.extra.is_empty() {
-        let extra: Map<String, Value> = user.extra.iter().map(|(key, values)| (key.clone(), json!(values))).collect();
-        info.insert("extra".to_owned(), extra.into());
-    }
-    info.into()
-}
-
-/// Those of what is done, which need not be what was asked for: a patch updates or creates.
-fn options(call: Call<'_>, operation: Operation) -> Value {
-    let mut options = match &call.request.verb {
-        Verb::Create { options, .. } | Verb::Update { options, .. } | Verb::Patch { options, .. } => {
-            write_options(options)
-        }
-        Verb::Delete { options } => delete_options(options),
-        Verb::Get { .. } | Verb::Restore { .. } => json!({}),
-    };
-    options["kind"] = json!(match operation {
-        Operation::Create => "CreateOptions",
-        Operation::Update => "UpdateOptions",
-        Operation::Delete => "DeleteOptions",
-    });
-    options["apiVersion"] = json!("meta.k8s.io/v1");
-    options
-}
-
-fn write_options(options: &WriteOptions) -> Value {
-    let mut said = json!({});
-    if options.dry_run {
-        said["dryRun"] = json!(["All"]);
-    }
-    if !options.field_manager.is_empty() {
-        said["fieldManager"] = json!(options.field_manager);
-    }
-    match options.field_validation {
-        FieldValidation::Ignore => said["fieldValidation"] = json!("Ignore"),
-        FieldValidation::Strict => said["fieldValidation"] = json!("Strict"),
-        FieldValidation::Warn => {}
-    }
-    said
-}
-
-fn delete_options(options: &DeleteOptions) -> Value {
-    let mut said = json!({});
-    if options.dry_run {
-        said["dryRun"] = json!(["All"]);
-    }
-    if let Some(seconds) = options.grace_period_seconds {
-        said["gracePeriodSeconds"] = json!(seconds);
-    }
-    if let Some(propagation) = options.propagation {
-        said["propagationPolicy"] = json!(match propagation {
-            Propagation::Orphan => "Orphan",
-            Propagation::Background => "Background",
-            Propagation::Foreground => "Foreground",
-        });
-    }
-    if let Some(uid) = &options.uid {
-        said.set(&["preconditions", "uid"], uid.as_str());
-    }
-    if let Some(version) = options.version {
-        said.set(&["preconditions", "resourceVersion"], version.to_string());
-    }
-    said
 }
 
 /// What a webhook decided.

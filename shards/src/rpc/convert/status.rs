@@ -35,7 +35,7 @@ pub(in crate::rpc) fn read_failure(said: proto::Failure) -> ShardError {
 }
 
 fn status(status: &Status) -> proto::Status {
-    let Parts { reason, message, group, kind, name, uid, causes, retry_after_seconds, continuation, said } =
+    let Parts { reason, message, group, kind, name, uid, causes, retry_after_seconds, continuation, said, warnings } =
         status.parts().clone();
     let (said_code, said_reason) = said.unwrap_or_default();
     let cause =
@@ -52,6 +52,7 @@ fn status(status: &Status) -> proto::Status {
         continuation,
         said_code: said_code.into(),
         said_reason,
+        warnings,
     }
 }
 
@@ -68,6 +69,7 @@ fn read_status(said: proto::Status) -> Result<Status, Misread> {
         retry_after_seconds: said.retry_after_seconds,
         continuation: said.continuation,
         said: u16::try_from(said.said_code).ok().filter(|code| *code > 0).map(|code| (code, said.said_reason)),
+        warnings: said.warnings,
     }))
 }
 
@@ -116,6 +118,7 @@ mod tests {
         let statuses = [
             Status::version_too_large(10, 5),
             Status::stale("apps", "deployments", "web").with_uid("u").retry_after(7),
+            Status::said(418, "Teapot", "no tea").warning(vec!["a".to_owned(), "b".to_owned()]),
             Status::forbidden("", "pods", "a", "why").with_cause(Cause {
                 reason: "NamespaceTerminating",
                 message: "m".to_owned(),

@@ -1,4 +1,4 @@
-//! Which writes a webhook is meant for: its rules, and its selectors of namespaces and objects.
+//! Which writes a webhook, a policy or a binding is meant for: its rules, and its selectors of namespaces and objects.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use api::resource::Resource;
 use api::selector::LabelSelector;
 use api::{Object, Value};
 
-use super::Question;
-use super::configuration::Hook;
+use super::Subject;
+use crate::admission::Operation;
 use crate::verbs::Call;
 
 /// The namespace of a write, as namespaceSelector sees it.
 #[derive(Clone, Debug)]
-pub(super) enum NamespaceLabels {
+pub(crate) enum NamespaceLabels {
     /// There is none: whatever the selector says, it is met.
     ClusterScoped,
     /// Nobody has heard of it. It has no labels.
@@ -36,20 +36,93 @@ impl NamespaceLabels {
     }
 }
 
+/// What one webhook, policy or binding is meant for.
+#[derive(Clone, Debug)]
+pub(crate) struct Matching {
+    rules: Vec<Rule>,
+    /// What these match is left out, whatever the others say.
+    excluded: Vec<Rule>,
+    /// Where there are no rules, everything is meant: policies and their bindings.
+    is_open: bool,
+    /// matchPolicy is Equivalent.
+    equivalent: bool,
+    namespaces: LabelSelector,
+    objects: LabelSelector,
+}
+
+impl Matching {
+    /// Of `webhooks[i]`.
+    pub(crate) fn of_webhook(hook: &Value) -> Self {
+        Self { is_open: false, ..Self::read(hook, "rules") }
+    }
+
+    /// Of matchConstraints or matchResources.
+    pub(crate) fn of_resources(resources: &Value) -> Self {
+        Self::read(resources, "resourceRules")
+    }
+
+    fn read(of: &Value, key: &str) -> Self {
+        // Validation has read them before.
+        let selector = |key| match of.at(&[key]) {
+            Value::Null => LabelSelector::default(),
+            value => LabelSelector::from_value(value).unwrap_or_else(|_| LabelSelector::nothing()),
+        };
+        let rules = |key| of.list(&[key]).iter().map(Rule::read).collect::<Vec<_>>();
+        Self {
+            is_open: rules(key).is_empty(),
+            rules: rules(key),
+            excluded: rules("excludeResourceRules"),
+            equivalent: of.text(&["matchPolicy"]) != "Exact",
+            namespaces: selector("namespaceSelector"),
+            objects: selector("objectSelector"),
+        }
+    }
+
+    /// In which served version it wants to see what a request writes, if it may be meant for it: labels were not looked at.
+    pub(crate) fn served(&self, call: Call<'_>, operation: Operation) -> Option<usize> {
+        let target = Target {
+            operation: operation.name(),
+            group: &call.served.group,
+            version: &call.served.version,
+            plural: &call.resource.plural,
+            subresource: &call.request.subresource,
+            name: &call.request.name,
+            in_namespace: call.resource.namespaced && !call.request.namespace.is_empty(),
+        };
+        let version = |rules: &[Rule]| version_of(rules, self.equivalent, call.resource, call.request.served, target);
+        if version(&self.excluded).is_some() {
+            return None;
+        }
+        if self.is_open { Some(call.request.served) } else { version(&self.rules) }
+    }
+
+    /// The same for all that is known of a write.
+    pub(crate) fn matches(&self, call: Call<'_>, subject: &Subject) -> Option<usize> {
+        let served = self.served(call, subject.operation)?;
+        let objects = &self.objects;
+        let selected = |document: &Value| !document.is_null() && objects.matches_labels(subject.labels(call, document));
+        let meets =
+            objects.is_everything() || selected(&subject.document) || subject.old.as_ref().is_some_and(selected);
+        (meets && subject.namespace.meet(&self.namespaces)).then_some(served)
+    }
+}
+
 /// `rules[i]`. Each list holds at least one entry.
 #[derive(Clone, Debug)]
-pub(super) struct Rule {
-    pub(super) operations: Vec<String>,
-    pub(super) groups: Vec<String>,
-    pub(super) versions: Vec<String>,
+struct Rule {
+    operations: Vec<String>,
+    groups: Vec<String>,
+    versions: Vec<String>,
     /// `pods`, `pods/*`, `*/scale`, `*/*`: resource and subresource, of which the latter may be empty.
-    pub(super) resources: Vec<(String, String)>,
-    pub(super) scope: Scope,
+    resources: Vec<(String, String)>,
+    scope: Scope,
+    /// Of objects; any where there are none.
+    names: Vec<String>,
 }
 
 /// `rules[i].scope`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
+enum Scope {
     Any,
     Cluster,
     Namespaced,
@@ -57,18 +130,19 @@ pub(super) enum Scope {
 
 /// What rules look at.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Target<'a> {
-    pub(super) operation: &'a str,
-    pub(super) group: &'a str,
-    pub(super) version: &'a str,
-    pub(super) plural: &'a str,
-    pub(super) subresource: &'a str,
+struct Target<'a> {
+    operation: &'a str,
+    group: &'a str,
+    version: &'a str,
+    plural: &'a str,
+    subresource: &'a str,
+    name: &'a str,
     /// Whether it lives in a namespace. A Namespace itself does not.
-    pub(super) in_namespace: bool,
+    in_namespace: bool,
 }
 
 impl Rule {
-    pub(super) fn read(rule: &Value) -> Self {
+    fn read(rule: &Value) -> Self {
         let texts = |key| rule.list(&[key]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
         let parts = |text: &str| {
             let (resource, subresource) = text.split_once('/').unwrap_or((text, ""));
@@ -84,10 +158,11 @@ impl Rule {
                 "Namespaced" => Scope::Namespaced,
                 _ => Scope::Any,
             },
+            names: texts("resourceNames"),
         }
     }
 
-    pub(super) fn matches(&self, target: Target<'_>) -> bool {
+    fn matches(&self, target: Target<'_>) -> bool {
         let has = |list: &[String], wanted: &str| list.iter().any(|entry| is(entry, wanted));
         let in_scope = match self.scope {
             Scope::Any => true,
@@ -100,6 +175,7 @@ impl Rule {
             && has(&self.groups, target.group)
             && has(&self.versions, target.version)
             && resources.any(|(resource, sub)| is(resource, target.plural) && is(sub, target.subresource))
+            && (self.names.is_empty() || self.names.iter().any(|name| name == target.name))
     }
 }
 
@@ -129,25 +205,6 @@ fn version_of(
         .map(|(at, _)| at)
 }
 
-impl Question {
-    /// Whether a webhook is meant for it, and in which served version it wants to see it.
-    pub(super) fn matched(&self, call: Call<'_>, hook: &Hook) -> Option<usize> {
-        let target = Target {
-            operation: self.operation.name(),
-            group: &call.served.group,
-            version: &call.served.version,
-            plural: &call.resource.plural,
-            subresource: &call.request.subresource,
-            in_namespace: call.resource.namespaced && !call.request.namespace.is_empty(),
-        };
-        let served = version_of(&hook.rules, hook.equivalent, call.resource, call.request.served, target)?;
-        let objects = &hook.objects;
-        let selected = |document: &Value| !document.is_null() && objects.matches_labels(self.labels(call, document));
-        let meets = objects.is_everything() || selected(&self.document) || self.old.as_ref().is_some_and(selected);
-        (meets && self.namespace.meet(&hook.namespaces)).then_some(served)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use api::builtin::{RuntimeConfig, registry};
@@ -163,8 +220,15 @@ mod tests {
         Rule::read(&rule)
     }
 
-    const POD: Target<'_> =
-        Target { operation: "CREATE", group: "", version: "v1", plural: "pods", subresource: "", in_namespace: true };
+    const POD: Target<'_> = Target {
+        operation: "CREATE",
+        group: "",
+        version: "v1",
+        plural: "pods",
+        subresource: "",
+        name: "a",
+        in_namespace: true,
+    };
 
     #[test]
     fn rules_name_operations_groups_versions_and_resources() {
@@ -178,6 +242,7 @@ mod tests {
             Target { group: "apps", version: "v9", ..POD }
         ));
         assert!(!matches(json!({}), Target { version: "v2", ..POD }));
+        assert!(matches(json!({"resourceNames": ["a"]}), POD) && !matches(json!({"resourceNames": ["b"]}), POD));
     }
 
     #[test]

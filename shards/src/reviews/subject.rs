@@ -1,13 +1,28 @@
-//! What webhooks are shown of a write, and how what they make of it becomes a stored document again.
+//! A write as webhooks and policies see it, and how what they make of it becomes a stored document again.
 
 use api::codec::{self, Decoded};
 use api::document::Document;
 use api::resource::Served;
+use api::schema::Shape;
 use api::{Status, Value};
 
-use super::Question;
+use super::NamespaceLabels;
+use crate::admission::Operation;
 use crate::subresources::scale;
 use crate::verbs::Call;
+
+/// What is reviewed.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) operation: Operation,
+    /// As stored; null for a deletion.
+    pub(crate) document: Value,
+    /// As stored.
+    pub(crate) old: Option<Value>,
+    /// What a subresource's body is, where it is no part of the object.
+    pub(crate) own: Option<Own>,
+    pub(crate) namespace: NamespaceLabels,
+}
 
 /// A body that is no part of the object that it is posted to.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +30,8 @@ pub(crate) struct Own {
     pub(crate) group: &'static str,
     pub(crate) version: &'static str,
     pub(crate) kind: &'static str,
+    /// Of the schema.
+    pub(crate) type_name: &'static str,
 }
 
 impl Own {
@@ -23,15 +40,16 @@ impl Own {
     }
 }
 
-const SCALE: Own = Own { group: "autoscaling", version: "v1", kind: "Scale" };
+const SCALE: Own =
+    Own { group: "autoscaling", version: "v1", kind: "Scale", type_name: "io.k8s.api.autoscaling.v1.Scale" };
 
-impl Question {
+impl Subject {
     fn own_kind(&self, call: Call<'_>) -> Option<Own> {
         self.own.or((call.request.subresource == "scale").then_some(SCALE))
     }
 
     /// Group, version and kind of what is shown.
-    pub(super) fn kind(&self, call: Call<'_>, served: &Served) -> [String; 3] {
+    pub(crate) fn kind(&self, call: Call<'_>, served: &Served) -> [String; 3] {
         match self.own_kind(call) {
             Some(own) => [own.group, own.version, own.kind].map(str::to_owned),
             None => [served.group.to_string(), served.version.to_string(), call.resource.kind.to_string()],
@@ -39,7 +57,7 @@ impl Question {
     }
 
     /// metadata.labels of what is shown. A Scale has none.
-    pub(super) fn labels<'a>(&self, call: Call<'_>, document: &'a Value) -> &'a Value {
+    pub(crate) fn labels<'a>(&self, call: Call<'_>, document: &'a Value) -> &'a Value {
         match call.request.subresource == "scale" {
             true => &Value::Null,
             false => document.at(&["metadata", "labels"]),
@@ -47,7 +65,7 @@ impl Question {
     }
 
     /// A document as a webhook sees it.
-    pub(super) fn shown(&self, call: Call<'_>, served: &Served, document: &Value) -> Value {
+    pub(crate) fn shown(&self, call: Call<'_>, served: &Served, document: &Value) -> Value {
         match self.own_kind(call) {
             _ if document.is_null() => Value::Null,
             Some(own) if self.own.is_some() => {
@@ -61,24 +79,32 @@ impl Question {
         }
     }
 
-    /// Takes over what a webhook made of what it was shown.
-    pub(super) fn take_back(&mut self, call: Call<'_>, served: &Served, patched: Value) -> Result<(), Status> {
+    /// The type of what is shown.
+    pub(crate) fn shape<'a>(&self, call: Call<'a>, served: &Served) -> Option<Shape<'a>> {
+        match self.own_kind(call) {
+            Some(own) => call.resource.schema.named(own.type_name),
+            None => Some(call.resource.shape(served)),
+        }
+    }
+
+    /// Takes over what somebody made of what it was shown. Answers what does not fit its type, and was left out.
+    pub(crate) fn take_back(&mut self, call: Call<'_>, served: &Served, patched: Value) -> Result<Vec<String>, Status> {
         let [group, version, kind] = self.kind(call, served);
         let api_version = if group.is_empty() { version } else { format!("{group}/{version}") };
         if patched.text(&["kind"]) != kind || patched.text(&["apiVersion"]) != api_version {
-            return Err(Status::internal("a mutating webhook changed kind or apiVersion, which is not supported"));
+            return Err(Status::internal("a patch changed kind or apiVersion, which is not supported"));
         }
         if self.own.is_some() {
             self.document = patched;
-            return Ok(());
+            return Ok(Vec::new());
         }
         if self.own_kind(call).is_some() {
             let paths = call.rules().scale().ok_or_else(Status::unknown_path)?;
             scale::set_replicas(&paths, &patched, &mut self.document);
-            return Ok(());
+            return Ok(Vec::new());
         }
         let decoded = codec::conform(call.resource.shape(served), patched);
-        let Decoded { mut value, .. } = decoded.map_err(|malformed| Status::internal(malformed.message))?;
+        let Decoded { mut value, problems } = decoded.map_err(|malformed| Status::internal(malformed.message))?;
         if let Some(custom) = &served.custom {
             custom.prune(&mut value);
         }
@@ -87,11 +113,11 @@ impl Question {
         if let Some(convert) = &served.convert {
             (convert.to_stored)(&mut value);
         }
-        // Who owns which field is settled, and what webhooks change is nobody's.
+        // Who owns which field is settled, and what is changed here is nobody's.
         value.remove(&["metadata", "managedFields"]);
         call.match_path(&mut value)?;
         call.resource.rules(served).default(&mut value);
         self.document = value;
-        Ok(())
+        Ok(problems)
     }
 }
