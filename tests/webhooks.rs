@@ -263,29 +263,29 @@ fn a_dead_webhook_does_as_its_policy_says_and_can_be_removed() {
 }
 
 #[test]
-fn services_are_found_and_conditions_refused() {
+fn services_are_found_for_who_meets_the_conditions() {
     let directory = tempfile::tempdir().unwrap();
     let server = start(&directory);
     let webhook = Webhook::start(|_, _| Does::Answers(json!({"allowed": false, "status": {"message": "found"}})));
     let client = json!({
         "service": {"namespace": "default", "name": "hook", "port": webhook.address.port()}, "caBundle": webhook.bundle,
     });
-    let mut conditional = hook("x", client.clone(), json!({"matchConditions": [{"name": "a", "expression": "true"}]}));
-    let configuration = |hook: &Value| {
+    let conditional = |expression: &str| {
+        let conditions = json!([{"name": "a", "expression": expression}]);
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-            "metadata": {"name": "v"}, "webhooks": [hook],
+            "metadata": {"name": "v"}, "webhooks": [hook("x", client.clone(), json!({"matchConditions": conditions}))],
         })
     };
-    let (code, refused) = server.json("POST", VALIDATING, &configuration(&conditional));
+    let (code, refused) = server.json("POST", VALIDATING, &conditional("object.metadata.name"));
     let cause = &refused["details"]["causes"][0];
-    assert_eq!((code, &cause["field"]), (422, &json!("webhooks[0].matchConditions")));
-    assert_eq!(cause["message"], "Forbidden: not supported by this server yet");
-    conditional.as_object_mut().unwrap().remove("matchConditions");
-    assert_eq!(server.json("POST", VALIDATING, &configuration(&conditional)).0, 201);
+    assert_eq!((code, &cause["field"]), (422, &json!("webhooks[0].matchConditions[0].expression")));
+    assert_eq!(cause["message"], "Invalid value: \"object.metadata.name\": must evaluate to bool but got dyn");
+    assert_eq!(server.json("POST", VALIDATING, &conditional("object.metadata.name != 'free'")).0, 201);
     until(&server, "the service is looked for", |code, answer| {
         code == 500 && answer["message"].as_str().unwrap().ends_with("service \"hook\" not found")
     });
+    assert_eq!(server.json("POST", &format!("{MAPS}?dryRun=All"), &map("free", json!({}))).0, 201, "it is not meant");
     let service = json!({
         "kind": "Service", "metadata": {"name": "hook"}, "spec": {"type": "ExternalName", "externalName": "localhost"},
     });

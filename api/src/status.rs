@@ -1,6 +1,8 @@
 //! `Status`: the only error that leaves a Kubernetes API (API conventions, "Response Status Kind").
 
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
@@ -75,6 +77,26 @@ pub struct Cause {
     pub message: String,
     /// Path of the field, as in `spec.template.spec.containers[0].name`; empty for the whole object.
     pub field: String,
+}
+
+impl Cause {
+    /// A reason that somebody else said: a peer, or a webhook. Reasons are constants of programs, a few dozen of them, so each is
+    /// kept for ever, once, as long as there are not too many.
+    pub fn kept_reason(reason: &str) -> &'static str {
+        const MOST: usize = 1000;
+        static KEPT: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
+        // Nothing panics while it is held.
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.get(reason) {
+            Some(known) => known,
+            None if kept.len() < MOST && reason.len() <= 128 => {
+                let reason: &'static str = reason.to_owned().leak();
+                kept.insert(reason);
+                reason
+            }
+            None => "UnknownCause",
+        }
+    }
 }
 
 /// The complaints about one object, in the order in which its fields were looked at (field.ErrorList).
@@ -354,16 +376,12 @@ impl Status {
         self
     }
 
-    /// Adds what the client is to be warned of beside it.
+    /// Warns beside the failure, before what it warns of already.
     #[must_use]
-    pub fn warning(mut self, warnings: Vec<String>) -> Self {
-        self.0.warnings.extend(warnings);
+    pub fn with_warnings(mut self, mut warnings: Vec<String>) -> Self {
+        warnings.append(&mut self.0.warnings);
+        self.0.warnings = warnings;
         self
-    }
-
-    /// Texts for Warning headers.
-    pub fn warnings(&self) -> &[String] {
-        &self.0.warnings
     }
 
     /// The HTTP status.

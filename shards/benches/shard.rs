@@ -2,6 +2,7 @@
 //!
 //! `decode`, `admit` (a dry run: decode, default, admit, validate), `encode`, `sequence` (a write up to its
 //! acknowledgement; of 64 at once, so that batches fill), `list` (20,000 Pods) and `fan-out` (a change to 50 streams).
+//! `reviews` is what policies add to a dry run of a small ConfigMap: nobody, one for another kind, one with three validations.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -258,5 +259,49 @@ fn way_out(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, way_in, way_out);
+/// Configures a validating policy that is bound, for one resource, and waits until it is known.
+fn configure(bench: &Bench, name: &str, resource: &str) {
+    let rule = json!({"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": [resource]});
+    let policy = json!({
+        "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {"resourceRules": [rule]},
+            "variables": [{"name": "keys", "expression": "object.data.map(key, key)"}],
+            "validations": [
+                {"expression": "object.metadata.name.startsWith('some-') && variables.keys.size() < 10"},
+                {"expression": "!object.data.exists(key, object.data[key].contains('secret'))"},
+                {"expression": "request.operation == 'CREATE' && oldObject == null"},
+            ],
+        },
+    });
+    bench.must(bench.create("validatingadmissionpolicies.admissionregistration.k8s.io", &policy, false));
+    let binding = json!({"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}});
+    bench.must(bench.create("validatingadmissionpolicybindings.admissionregistration.k8s.io", &binding, false));
+    let other = json!({"metadata": {"name": "other", "namespace": "default"}, "data": {}});
+    while resource == "configmaps"
+        && bench.runtime.block_on(bench.shard.execute(bench.create("configmaps", &other, true))).is_ok()
+    {
+        std::thread::yield_now();
+    }
+}
+
+fn reviews(criterion: &mut Criterion) {
+    let bench = Bench::new();
+    let map = json!({"metadata": {"name": "some-map", "namespace": "default"}, "data": {"a": "1", "b": "2", "c": "3"}});
+    let mut group = criterion.benchmark_group("reviews");
+    let mut run = |name: &str| {
+        group.bench_function(name, |bencher| {
+            let new = || bench.create("configmaps", &map, true);
+            bencher.iter_batched(new, |request| bench.must(request), BatchSize::SmallInput);
+        });
+    };
+    run("nobody");
+    configure(&bench, "elsewhere", "secrets");
+    run("for another kind");
+    configure(&bench, "here", "configmaps");
+    run("three validations");
+    group.finish();
+}
+
+criterion_group!(benches, way_in, way_out, reviews);
 criterion_main!(benches);

@@ -94,8 +94,12 @@ type OfCluster = [Option<Arc<Informer>>; Kind::ALL.len()];
 impl Followed {
     /// `None` where the kind is not served, or the cluster is not known.
     pub(crate) fn of(&self, call: Call<'_>, kind: Kind) -> Option<Arc<Informer>> {
-        let at = call.shard.layout.cluster_at(&call.request.cluster)?;
-        self.informers.read().get(at)?[kind as usize].clone()
+        self.copy(call.shard.layout.cluster_at(&call.request.cluster)?, kind)
+    }
+
+    /// The same by the cluster's position.
+    pub(crate) fn copy(&self, cluster: usize, kind: Kind) -> Option<Arc<Informer>> {
+        self.informers.read().get(cluster)?[kind as usize].clone()
     }
 
     /// Whether there were no objects of any of those kinds when they were last heard of: for most clusters, and cheap to find

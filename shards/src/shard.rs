@@ -271,6 +271,11 @@ impl Shard {
             None
         });
         let (this, stop) = (self.handle(), background.clone());
+        tasks.spawn(async move {
+            crate::policies::run(&this, stop).await;
+            None
+        });
+        let (this, stop) = (self.handle(), background.clone());
         tasks.spawn(async move { stop.run_until_cancelled(crate::admission::service::repair(&this)).await });
         let (this, stop) = (self.handle(), background.clone());
         let metrics = self.committer.metrics.clone();

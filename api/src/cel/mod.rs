@@ -1,14 +1,16 @@
 //! What expressions in CEL may use: the crate `expressions`, and the functions whose rules are here: `quantity` and `format`.
 //!
 //! Every expression that Kubernetes has starts from [`environment`]: rules of custom resources as they are, others with
-//! `expressions::authorization` and variables of their own.
+//! `expressions::authorization` and variables of their own ([`admission`]).
 
 pub mod admission;
+mod declare;
 mod format;
 mod quantity;
 
 use std::sync::LazyLock;
 
+pub use declare::declare;
 use expressions::{Environment, Failure, Value};
 
 /// All functions of Kubernetes v1.36, without variables. Cheap to copy.

@@ -10,7 +10,7 @@ mod metadata;
 mod pretty;
 pub(crate) mod protobuf;
 mod table;
-mod warning;
+pub(crate) mod warnings;
 
 use std::borrow::Cow;
 
@@ -29,7 +29,6 @@ use crate::relay::Shape;
 pub(crate) use metadata::partial;
 pub(crate) use pretty::indent;
 pub(crate) use table::Tables;
-pub(crate) use warning::warn;
 
 /// The stored tail, or that of a served version which differs.
 pub(crate) fn tail<'a>(served: &Served, object: &'a Object) -> Cow<'a, [u8]> {
@@ -221,7 +220,7 @@ pub(crate) fn failure(status: &Status, output: Option<Output>) -> Response<Body>
     if status.retry_after_seconds() > 0 {
         headers.insert("retry-after", HeaderValue::from(status.retry_after_seconds()));
     }
-    warn(headers, status.warnings());
+    warnings::add(&mut response, &status.parts().warnings);
     response
 }
 

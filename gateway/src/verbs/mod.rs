@@ -21,7 +21,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use shards::service::{Answer, Outcome, Request, UserInfo, Verb};
 use smol_str::SmolStr;
@@ -254,7 +254,7 @@ impl Call {
             }
             Outcome::Document(document) => render::document(answer.code, document, output)?,
         };
-        render::warn(response.headers_mut(), &answer.warnings);
+        render::warnings::add(&mut response, &answer.warnings);
         Ok(response)
     }
 }

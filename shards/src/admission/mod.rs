@@ -3,11 +3,11 @@
 //! A step may change the document or refuse. It reads the newest state of its own shard through the decision's view, and
 //! configuration of other shards through [`crate::follow`]; whatever has to be asked for is asked before
 //! ([`LookedUp`]), so that a decision itself never waits. Reserving addresses and ports does wait, and has a folder of
-//! its own ([`service`]), and so do webhooks ([`crate::webhooks`]).
+//! its own ([`service`]), and so do policies and webhooks ([`crate::reviews`]).
 //!
-//! Not here yet: the token volume of service accounts (with TokenRequest), LimitRanger, ResourceQuota, NodeRestriction,
-//! and policies.
+//! Not here yet: the token volume of service accounts (with TokenRequest), LimitRanger, ResourceQuota, NodeRestriction.
 
+pub(crate) mod bypass;
 mod default_toleration_seconds;
 mod namespace_lifecycle;
 mod priority;
@@ -59,13 +59,14 @@ pub(crate) struct Attributes<'a, 'v, 'w> {
 type Step = fn(&mut Attributes<'_, '_, '_>, &mut Value) -> Result<(), Status>;
 
 /// The steps, in order. Each looks for itself whether it is meant.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     requester::admit,
     namespace_lifecycle::admit,
     service_account::admit,
     taint_nodes_by_condition::admit,
     priority::admit,
     default_toleration_seconds::admit,
+    bypass::admit,
 ];
 
 /// Asks every step. Only for the object itself: subresources have rules of their own.

@@ -160,6 +160,6 @@ pub(super) async fn update(
 }
 
 /// Who does what nobody asked for.
-pub(super) fn apiserver() -> UserInfo {
+pub(crate) fn apiserver() -> UserInfo {
     UserInfo { name: "system:apiserver".to_owned(), groups: vec!["system:masters".to_owned()], ..UserInfo::default() }
 }

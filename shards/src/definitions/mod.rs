@@ -14,7 +14,7 @@ mod finalizer;
 mod follow;
 mod naming;
 
-pub(crate) use controller::run;
+pub(crate) use controller::{apiserver, run};
 pub(crate) use finalizer::mark;
 pub use follow::Definitions;
 

@@ -19,6 +19,7 @@ mod metrics;
 mod mutating;
 mod params;
 mod refusal;
+mod typecheck;
 mod validating;
 
 use std::collections::{BTreeSet, HashMap};
@@ -35,6 +36,7 @@ use configuration::Bound;
 pub(crate) use metrics::PolicyMetrics;
 pub(crate) use mutating::mutate;
 pub(crate) use params::follow as follow_params;
+pub(crate) use typecheck::run;
 pub(crate) use validating::validate;
 
 /// Policies that are bound, by their names.

@@ -74,7 +74,8 @@ impl Memo {
         }
     }
 
-    pub(super) fn warn(&self, warnings: Vec<String>) {
+    /// Takes note of what webhooks, or about them, is to be warned of.
+    pub(crate) fn warn(&self, warnings: Vec<String>) {
         self.0.lock().warnings.extend(warnings);
     }
 

@@ -383,7 +383,7 @@ impl<'a> Call<'a> {
                 answer.warnings.splice(0..0, warnings);
                 Ok(answer)
             }
-            Err(ShardError::Status(status)) => Err(status.warning(warnings).into()),
+            Err(ShardError::Status(status)) => Err(status.with_warnings(warnings).into()),
             other => other,
         }
     }

@@ -13,6 +13,7 @@ use super::Hooks;
 use super::breaker::Breaker;
 use super::call::Client;
 use super::review::ReviewVersion;
+use crate::admission::bypass;
 use crate::reviews::{Beside, Conditions, Facts, Matching, Phase, Subject};
 use crate::verbs::Call;
 
@@ -24,6 +25,8 @@ pub(crate) struct Hook {
     /// What tells it from all others.
     pub(super) key: String,
     pub(super) phase: Phase,
+    /// Until when it is not asked: microseconds since 1970.
+    bypassed: Option<i64>,
     pub(crate) matching: Matching,
     conditions: Conditions,
     /// failurePolicy is Ignore.
@@ -49,8 +52,10 @@ pub(super) fn compile(configurations: &[Arc<Object>], phase: Phase, before: &Hoo
         hooks.extend(known.cloned());
         if hooks.len() == first {
             let document = object.document();
+            let bypassed = bypass::until(&document);
             let list = document.list(&["webhooks"]).iter().enumerate();
-            hooks.extend(list.map(|(at, hook)| Arc::new(Hook::read(id.clone(), phase, at, hook))));
+            let read = |(at, hook)| Arc::new(Hook { bypassed, ..Hook::read(id.clone(), phase, at, hook) });
+            hooks.extend(list.map(read));
         }
     }
     hooks.into()
@@ -64,6 +69,7 @@ impl Hook {
             configuration,
             name: hook.text(&["name"]).to_owned(),
             phase,
+            bypassed: None,
             matching: Matching::of_webhook(hook),
             conditions: Conditions::read(hook, &Compiler::plain(), false),
             ignores_failure: hook.text(&["failurePolicy"]) == "Ignore",
@@ -79,6 +85,14 @@ impl Hook {
     /// In which served version it wants to see a write, if it is meant for it. 403 where that cannot be found out.
     pub(super) fn matched(&self, call: Call<'_>, subject: &Subject) -> Result<Option<usize>, Status> {
         let Some(at) = self.matching.matches(call, subject) else { return Ok(None) };
+        if self.bypassed.is_some_and(|until| call.now_micros() < until) {
+            let why = format!(
+                "admission webhook {:?} is bypassed by its configuration {:?}",
+                self.name, self.configuration.0
+            );
+            call.reviews.warn(vec![why]);
+            return Ok(None);
+        }
         if self.conditions.is_empty() {
             return Ok(Some(at));
         }

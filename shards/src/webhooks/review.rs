@@ -2,6 +2,7 @@
 
 use api::document::Document;
 use api::resource::Served;
+use api::status::{Cause, Parts};
 use api::{Status, Value};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -10,6 +11,9 @@ use serde_json::{Map, json};
 
 use crate::reviews::{Phase, Subject, request};
 use crate::verbs::Call;
+
+/// Causes that are taken over from a refusal.
+const CAUSES: usize = 100;
 
 /// The versions of AdmissionReview that this server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +111,24 @@ impl Reply {
         };
         // A refusal is a failure, whatever it says.
         let code = self.status.int(&["code"]).and_then(|code| u16::try_from(code).ok()).unwrap_or(0).max(400);
-        Status::said(code, reason, message)
+        let status = Status::said(code, reason, message);
+        let details = self.status.at(&["details"]);
+        let text = |key| details.text(&[key]).to_owned();
+        let cause = |cause: &Value| Cause {
+            reason: Cause::kept_reason(cause.text(&["reason"])),
+            message: cause.text(&["message"]).to_owned(),
+            field: cause.text(&["field"]).to_owned(),
+        };
+        let seconds = details.int(&["retryAfterSeconds"]).and_then(|seconds| u32::try_from(seconds).ok());
+        Status::from(Parts {
+            group: text("group"),
+            kind: text("kind"),
+            name: text("name"),
+            uid: text("uid"),
+            causes: details.list(&["causes"]).iter().take(CAUSES).map(cause).collect(),
+            retry_after_seconds: seconds.unwrap_or(0),
+            ..status.parts().clone()
+        })
     }
 }
 
@@ -175,5 +196,12 @@ mod tests {
         assert_eq!(refusal(Value::Null), (400, format!("{denied} without explanation")));
         assert_eq!(refusal(json!({"code": 200, "reason": "Odd"})), (400, format!("{denied}: Odd")));
         assert_eq!(refusal(json!({"code": 418, "message": "no tea"})), (418, format!("{denied}: no tea")));
+        let details = json!({
+            "name": "a", "kind": "pods", "causes": [{"reason": "FieldValueInvalid", "message": "m", "field": "spec.x"}],
+            "retryAfterSeconds": 7,
+        });
+        let status = json!({"code": 422, "details": details});
+        let reply = read(Phase::Validating, ReviewVersion::V1, json!({"uid": "u", "status": status})).unwrap();
+        assert_eq!(reply.refusal("a.b.c").to_value()["details"], details);
     }
 }

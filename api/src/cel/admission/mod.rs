@@ -5,6 +5,7 @@
 //! the same [`Compiler`], so that what was accepted runs.
 
 mod messages;
+mod typecheck;
 mod types;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::sync::LazyLock;
 use expressions::{CompileError, Environment, Name, Program, Type};
 
 pub use messages::{json_patch, object_patch};
+pub use typecheck::type_check;
 pub use types::{namespace, request};
 
 /// What one expression may cost when it runs: the reference's PerCallLimit.

@@ -1,11 +1,7 @@
 //! Failures, with everything that a `Status` says.
 
-use std::collections::HashSet;
-use std::sync::LazyLock;
-
 use api::Status;
 use api::status::{Cause, Parts, Reason};
-use parking_lot::Mutex;
 use wire::proto::shard as proto;
 
 use super::{Misread, required};
@@ -57,7 +53,11 @@ fn status(status: &Status) -> proto::Status {
 }
 
 fn read_status(said: proto::Status) -> Result<Status, Misread> {
-    let cause = |said: proto::Cause| Cause { reason: kept(said.reason), message: said.message, field: said.field };
+    let cause = |said: proto::Cause| Cause {
+        reason: Cause::kept_reason(&said.reason),
+        message: said.message,
+        field: said.field,
+    };
     Ok(Status::from(Parts {
         reason: required(REASONS.into_iter().find(|reason| format!("{reason:?}") == said.reason), "a status' reason")?,
         message: said.message,
@@ -93,22 +93,6 @@ const REASONS: [Reason; 17] = [
     Reason::Timeout,
 ];
 
-/// Reasons of causes are constants of the program, a few dozen of them: those of a peer are kept for ever, once each.
-fn kept(reason: String) -> &'static str {
-    const MOST: usize = 1000;
-    static KEPT: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
-    let mut kept = KEPT.lock();
-    match kept.get(reason.as_str()) {
-        Some(known) => known,
-        None if kept.len() < MOST => {
-            let reason: &'static str = reason.leak();
-            kept.insert(reason);
-            reason
-        }
-        None => "UnknownCause",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,7 +102,7 @@ mod tests {
         let statuses = [
             Status::version_too_large(10, 5),
             Status::stale("apps", "deployments", "web").with_uid("u").retry_after(7),
-            Status::said(418, "Teapot", "no tea").warning(vec!["a".to_owned(), "b".to_owned()]),
+            Status::said(418, "Teapot", "no tea").with_warnings(vec!["a".to_owned(), "b".to_owned()]),
             Status::forbidden("", "pods", "a", "why").with_cause(Cause {
                 reason: "NamespaceTerminating",
                 message: "m".to_owned(),

@@ -1,12 +1,13 @@
 //! Warning headers: what a client is told beside the answer, be it a success or a failure.
 
-use http::{HeaderMap, HeaderValue};
+use axum::body::Body;
+use http::{HeaderValue, Response};
 
-/// Adds a header for each text.
-pub(crate) fn warn(headers: &mut HeaderMap, warnings: &[String]) {
+/// Adds a header for each warning.
+pub(crate) fn add(response: &mut Response<Body>, warnings: &[String]) {
     for warning in warnings {
         if let Ok(value) = HeaderValue::from_bytes(header(warning).as_bytes()) {
-            headers.append("warning", value);
+            response.headers_mut().append("warning", value);
         }
     }
 }
