@@ -348,7 +348,7 @@ impl Parser {
             return macros::global(self, name, args, open);
         }
         if let Some(fields) = self.struct_name(&name) {
-            return self.structure(fields, at);
+            return self.structure(fields);
         }
         if is_reserved(name.trim_start_matches('.')) {
             return self.fail(at, format!("reserved identifier: {name}"));
@@ -376,8 +376,9 @@ impl Parser {
         }
     }
 
-    fn structure(&mut self, name: SmolStr, at: u32) -> Parsed {
-        self.expect("{")?;
+    fn structure(&mut self, name: SmolStr) -> Parsed {
+        // Where the reference says that it is.
+        let at = self.expect("{")?;
         let mut fields = Vec::new();
         while self.take("}").is_none() {
             let optional = self.take("?").is_some();

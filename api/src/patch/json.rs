@@ -1,6 +1,6 @@
 //! JSON patch (RFC 6902), within limits: a small patch must not make a large or deep document.
 
-use json_patch::{Patch, PatchErrorKind, PatchOperation};
+use json_patch::{Patch, PatchError, PatchErrorKind, PatchOperation};
 
 use super::does_not_apply;
 use crate::document::Value;
@@ -14,11 +14,59 @@ const MAX_COPIED: usize = 3 << 20;
 const MAX_DEPTH: usize = 256;
 
 pub(super) fn apply(patch: Value, document: &Value) -> Result<Value, Status> {
-    run(patch, document)?.map_err(does_not_apply)
+    run(patch, document)?.map_err(|Failed { at, path, kind, .. }| {
+        does_not_apply(format!("operation {at} failed at path {path:?}: {kind}"))
+    })
 }
 
-/// The inner error: a test failed, which says why.
-pub(super) fn run(patch: Value, document: &Value) -> Result<Result<Value, String>, Status> {
+/// An operation that did not apply.
+pub(super) struct Failed {
+    at: usize,
+    path: String,
+    kind: PatchErrorKind,
+    /// What the reference calls it.
+    words: String,
+    /// Whether it was a test that did not hold.
+    pub(super) is_test: bool,
+}
+
+impl Failed {
+    fn new(at: usize, operation: &PatchOperation, document: &Value, error: &PatchError) -> Self {
+        let path = operation.path().as_str();
+        let (parent, key) = path.rsplit_once('/').unwrap_or(("", path));
+        let has_parent = document.pointer(parent).is_some();
+        let of_from = |name: &str, from: &str| {
+            format!("{name} operation does not apply: doc is missing from path: {from}: missing value")
+        };
+        let words = match operation {
+            PatchOperation::Add(_) => {
+                format!("add operation does not apply: doc is missing path: {path:?}: missing value")
+            }
+            PatchOperation::Remove(_) if has_parent => {
+                format!("error in remove for path: '{path}': Unable to remove nonexistent key: {key}: missing value")
+            }
+            PatchOperation::Remove(_) => {
+                format!("remove operation does not apply: doc is missing path: {path:?}: missing value")
+            }
+            PatchOperation::Replace(_) => {
+                let what = if has_parent { "key" } else { "path" };
+                format!("replace operation does not apply: doc is missing {what}: {path}: missing value")
+            }
+            PatchOperation::Move(from) => of_from("move", from.from.as_str()),
+            PatchOperation::Copy(from) => of_from("copy", from.from.as_str()),
+            PatchOperation::Test(_) => format!("test operation does not apply: is missing path: {path}: missing value"),
+        };
+        let is_test = matches!(operation, PatchOperation::Test(_)) && has_parent;
+        Self { at, path: error.path.as_str().to_owned(), kind: error.kind.clone(), words, is_test }
+    }
+
+    pub(super) fn words(self) -> String {
+        self.words
+    }
+}
+
+/// The inner error is about an operation that does not apply.
+pub(super) fn run(patch: Value, document: &Value) -> Result<Result<Value, Failed>, Status> {
     let Value::Array(operations) = &patch else {
         return Err(Status::bad_request("error decoding patch: a JSON patch is a list of operations"));
     };
@@ -43,12 +91,7 @@ pub(super) fn run(patch: Value, document: &Value) -> Result<Result<Value, String
             return Err(does_not_apply(format!("operation {at} nests deeper than {MAX_DEPTH} levels")));
         }
         if let Err(error) = json_patch::patch_unsafe(&mut patched, std::slice::from_ref(operation)) {
-            let kind = &error.kind;
-            let why = format!("operation {at} failed at path {:?}: {kind}", error.path.as_str());
-            return match kind {
-                PatchErrorKind::TestFailed => Ok(Err(why)),
-                _ => Err(does_not_apply(why)),
-            };
+            return Ok(Err(Failed::new(at, operation, &patched, &error)));
         }
     }
     Ok(Ok(patched))

@@ -59,10 +59,14 @@ pub fn apply(kind: PatchType, patch: &[u8], document: &Value, shape: Shape<'_>) 
 }
 
 /// Applies the operations of a JSON patch that is no client's. `None`: one of its tests failed. The error says why it does not
-/// apply.
+/// apply, in the reference's words where an operation leads nowhere.
 pub fn apply_operations(patch: Value, document: &Value) -> Result<Option<Value>, String> {
     let why = |status: Status| status.causes().first().map_or(status.message(), |cause| &cause.message).to_owned();
-    Ok(json::run(patch, document).map_err(why)?.ok())
+    match json::run(patch, document).map_err(why)? {
+        Ok(patched) => Ok(Some(patched)),
+        Err(failed) if failed.is_test => Ok(None),
+        Err(failed) => Err(failed.words()),
+    }
 }
 
 /// 422: the patch is well-formed but does not apply. The reference keeps to itself why; a cause says it here.

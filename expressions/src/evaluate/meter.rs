@@ -47,6 +47,8 @@ impl fmt::Display for Failure {
 pub struct Limit<'m> {
     /// In CEL's units.
     pub cost: u64,
+    /// The same of the programs of all variables together; each alone may cost as much as the program itself.
+    pub variables: u64,
     /// In steps of this machine (some tens of nanoseconds each), for what costs nothing in CEL's units.
     pub work: u64,
     /// Asked now and then whether the time is up.
@@ -64,8 +66,13 @@ impl Limit<'_> {
 
     /// A limit of costs, and of work in proportion.
     pub fn of(cost: u64) -> Self {
-        Self { cost, work: cost.saturating_mul(10).max(10_000), interrupted: None }
+        Self { cost, variables: cost.saturating_mul(10), work: work_of(cost), interrupted: None }
     }
+}
+
+/// The work that goes with a cost at most.
+fn work_of(cost: u64) -> u64 {
+    cost.saturating_mul(10).max(10_000)
 }
 
 impl fmt::Debug for Limit<'_> {
@@ -81,6 +88,7 @@ pub struct Meter<'m> {
     /// What the programs of variables have cost.
     variables: u64,
     work: u64,
+    work_of_variables: u64,
     look: u64,
     pub(super) depth: u16,
     pub(crate) patterns: Patterns,
@@ -89,7 +97,16 @@ pub struct Meter<'m> {
 impl<'m> Meter<'m> {
     /// A meter at zero.
     pub fn new(limit: Limit<'m>) -> Self {
-        Self { limit, cost: 0, variables: 0, work: 0, look: INTERVAL, depth: 0, patterns: Patterns::default() }
+        Self {
+            limit,
+            cost: 0,
+            variables: 0,
+            work: 0,
+            work_of_variables: 0,
+            look: INTERVAL,
+            depth: 0,
+            patterns: Patterns::default(),
+        }
     }
 
     /// What was spent, in CEL's units.
@@ -102,13 +119,17 @@ impl<'m> Meter<'m> {
         self.variables
     }
 
-    /// Runs the program of a variable, which has a limit of costs of its own. Its work is everybody's.
+    /// Runs the program of a variable, which has limits of its own, and those of all variables.
     pub(super) fn nested<T>(&mut self, run: impl FnOnce(&mut Meter<'_>) -> T) -> T {
-        let mut inner = Meter { cost: 0, variables: 0, patterns: std::mem::take(&mut self.patterns), ..*self };
+        let left = self.limit.variables.saturating_sub(self.variables);
+        let work = self.limit.work.min(work_of(left).saturating_sub(self.work_of_variables));
+        let limit = Limit { cost: self.limit.cost.min(left), variables: left, work, ..self.limit };
+        let patterns = std::mem::take(&mut self.patterns);
+        let mut inner = Meter { depth: self.depth, patterns, ..Meter::new(limit) };
         let result = run(&mut inner);
-        let spent = inner.cost.saturating_add(inner.variables);
-        (self.work, self.look, self.patterns) = (inner.work, inner.look, inner.patterns);
-        self.variables = self.variables.saturating_add(spent);
+        self.patterns = inner.patterns;
+        self.variables = self.variables.saturating_add(inner.cost).saturating_add(inner.variables);
+        self.work_of_variables += inner.work + inner.work_of_variables;
         result
     }
 

@@ -193,8 +193,9 @@ impl<'r, 'd, 'm> Run<'r, 'd, 'm> {
                 Ok(value.fields.iter().find(|(name, _)| name == field).map(|(_, value)| value.clone()))
             }
             Value::Optional(Some(inner)) => self.field_of(inner, field),
-            Value::Optional(None) => Ok(None),
-            _ => Err(Failure::no_such_overload()),
+            Value::List(_) => Err(Failure::error("unsupported index type 'string' in list")),
+            // What has no fields has not this one either.
+            _ => Ok(None),
         }
     }
 

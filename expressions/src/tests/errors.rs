@@ -36,6 +36,11 @@ fn positions_and_words() {
         "ERROR: <input>:1:18: expected type 'bool' but found 'int'\n | self.list.all(x, x)\n | .................^",
     );
     refused(
+        "x == Foo{a: 1}",
+        "ERROR: <input>:1:1: undeclared reference to 'x' (in container '')\n | x == Foo{a: 1}\n | ^\nERROR: <input>:1:9: \
+         undeclared reference to 'Foo' (in container '')\n | x == Foo{a: 1}\n | ........^",
+    );
+    refused(
         "[1, 'a'] == []",
         "ERROR: <input>:1:5: expected type 'int' but found 'string'\n | [1, 'a'] == []\n | ....^",
     );

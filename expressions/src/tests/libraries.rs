@@ -191,6 +191,28 @@ fn variables_have_a_limit_of_their_own_and_their_mistakes_are_named() {
     let program = compile(&environment, "variables.wrong");
     let failure = program.evaluate(&bindings, Limit::per_call()).result.unwrap_err();
     assert_eq!(failure.to_string(), "composited variable \"wrong\" fails to evaluate: no such key: nothing");
+    let many: Vec<_> = (0..20).map(|at| (smol_str::format_smolstr!("v{at}"), &sum)).collect();
+    let names: Vec<_> = many.iter().map(|(name, _)| (name.clone(), Type::Int)).collect();
+    let all: Vec<String> = names.iter().map(|(name, _)| format!("variables.{name} > 0")).collect();
+    let environment = environment.object("kubernetes.variables", names);
+    let program = compile(&environment, &all.join(" && "));
+    let mut bindings = Bindings::new();
+    bindings.compose("variables", many);
+    let mut meter = crate::Meter::new(Limit { variables: 10 * alone, ..Limit::per_call() });
+    let failure = program.run(&bindings, &mut meter).unwrap_err();
+    assert!(failure.to_string().ends_with("actual cost limit exceeded"), "{failure}");
+    assert!((10 * alone..12 * alone).contains(&meter.cost_of_variables()), "only half of them ran");
+}
+
+#[test]
+fn mistakes_of_variables_are_values() {
+    let base = Environment::kubernetes();
+    let wrong = compile(&base, "1 / 0 == 1");
+    let environment = base
+        .object("kubernetes.variables", [("wrong".into(), Type::Bool)])
+        .variable("variables", Type::object("kubernetes.variables"));
+    let mut bindings = Bindings::new();
+    bindings.compose("variables", vec![("wrong".into(), &wrong)]);
     let program = compile(&environment, "variables.wrong || true");
     let result = program.evaluate(&bindings, Limit::per_call()).result;
     assert!(matches!(result, Ok(Value::Bool(true))), "{result:?}");

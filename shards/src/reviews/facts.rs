@@ -132,7 +132,8 @@ impl Budget {
             Ok(program) => program,
             Err(mistake) => return Ok(Err(format!("compilation error: {mistake}"))),
         };
-        let mut meter = Meter::new(Limit::of(PER_CALL));
+        // One more than is left shows that there was not enough.
+        let mut meter = Meter::new(Limit { variables: self.0.saturating_add(1), ..Limit::of(PER_CALL) });
         let result = program.run(bindings, &mut meter);
         let cost = meter.cost().saturating_add(meter.cost_of_variables());
         self.0 = self.0.checked_sub(cost).ok_or(Spent)?;
