@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smol_str::SmolStr;
 
-use crate::crd::Custom;
+use crate::crd::{Custom, Definition};
 use crate::document::Value;
 use crate::schema::{Schema, Shape, TypeId};
 use crate::strategy::Strategy;
@@ -199,6 +199,8 @@ pub struct Resource {
     pub create_on_update: bool,
     /// Served versions; the first is the stored one.
     pub served: Vec<Served>,
+    /// What defines it; `None` for built-in kinds, and for a custom one of which nothing is known.
+    pub definition: Option<Arc<Definition>>,
     /// What the schema cannot say.
     pub strategy: Rules,
     /// The types of its documents.
@@ -227,6 +229,7 @@ impl Resource {
             has_status: false,
             create_on_update: false,
             served: Vec::new(),
+            definition: None,
             strategy: Rules::Builtin(crate::strategy::of(group, "")),
             schema: Schema::builtin(),
         }
@@ -244,7 +247,12 @@ impl Resource {
 
     /// Whether its objects have a protobuf form: those of built-in kinds do.
     pub fn has_protobuf(&self) -> bool {
-        self.served.iter().all(|served| served.custom.is_none())
+        !self.is_custom()
+    }
+
+    /// Whether it is no built-in kind.
+    pub fn is_custom(&self) -> bool {
+        self.served.first().is_none_or(|served| served.custom.is_some())
     }
 
     /// The rules of a served version.

@@ -77,7 +77,7 @@ impl Forms {
 
     /// The protobuf of an object in a served version, without an envelope.
     pub(crate) fn of(&self, resource: &Resource, served: usize, object: &Object) -> Result<Bytes, Status> {
-        let hash = xxh3_128(object.tail());
+        let hash = xxh3_128(object.stored());
         let key = (hash, resource.id, served);
         let part = &self.parts[hash as usize % PARTS];
         if let Some(entry) = part.lock().entries.get_mut(&key) {

@@ -131,7 +131,7 @@ pub enum Verb {
     /// Put an object of a backup in its place, as it is and without admission; for gateways, in a cluster that nobody is let
     /// into yet. Once more is no harm; another object that is there is a 409.
     Restore {
-        /// [`Object::tail`] of the object, whatever its version; empty: only the shard's clock is raised.
+        /// [`Object::stored`] of the object, whatever its version; empty: only the shard's clock is raised.
         tail: Bytes,
         /// The clock is raised above this first.
         above: Version,

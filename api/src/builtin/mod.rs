@@ -79,6 +79,7 @@ fn resource(row: Row, served: Vec<Served>, id: ResourceId, schema: &std::sync::A
         has_status: row.versions.iter().any(|version| version.subresources.iter().any(|sub| sub.name == "status")),
         create_on_update: row.create_on_update,
         served,
+        definition: None,
         strategy: Rules::Builtin(crate::strategy::of(stored.group, row.kind)),
         schema: schema.clone(),
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use smol_str::SmolStr;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::columns::Column;
 use super::{Custom, Props};
@@ -19,6 +20,43 @@ static DOCUMENT: LazyLock<TypeId> = LazyLock::new(|| {
     let schema = Schema::builtin();
     schema.named("internal.shardplane.v1.CustomResource").expect("the table has it").id
 });
+
+/// What the versions of a custom kind have in common.
+#[derive(Debug)]
+pub struct Definition {
+    /// Of this definition in this generation: what was made by one is not mistaken for what another would make.
+    pub id: u64,
+    /// metadata.name
+    pub name: SmolStr,
+    /// What converts documents of one version to another; `None`: they differ in nothing but their schemas.
+    pub webhook: Option<Webhook>,
+}
+
+/// spec.conversion.webhook
+#[derive(Debug)]
+pub struct Webhook {
+    /// clientConfig
+    pub client: Value,
+    /// conversionReviewVersions
+    pub review_versions: Vec<SmolStr>,
+}
+
+impl Definition {
+    fn read(definition: &Value) -> Self {
+        let generation = definition.int(&["metadata", "generation"]).unwrap_or_default();
+        let webhook = definition.at(&["spec", "conversion", "webhook"]);
+        let versions = webhook.list(&["conversionReviewVersions"]).iter().filter_map(Value::as_str);
+        let has_one = definition.text(&["spec", "conversion", "strategy"]) == "Webhook";
+        Self {
+            id: xxh3_64_with_seed(definition.uid().as_bytes(), generation.unsigned_abs()),
+            name: definition.name().into(),
+            webhook: has_one.then(|| Webhook {
+                client: webhook.at(&["clientConfig"]).clone(),
+                review_versions: versions.map(SmolStr::new).collect(),
+            }),
+        }
+    }
+}
 
 /// Whether a definition has a condition.
 pub fn has(definition: &Value, condition: &str) -> bool {
@@ -38,8 +76,9 @@ pub fn resource(definition: &Value) -> Option<Resource> {
     let mut versions: Vec<&Value> = definition.list(&["spec", "versions"]).iter().collect();
     versions.sort_by_key(|version| version.get("storage") != Some(&Value::Bool(true)));
     let stored = versions.first()?;
-    let fields = stored.list(&["selectableFields"]).iter();
-    let fields = fields.map(|field| SelectableField::custom(field.text(&["jsonPath"]).trim_start_matches('.')));
+    let mut fields: Vec<SmolStr> = versions.iter().flat_map(|version| selectable(version)).collect();
+    fields.sort_unstable();
+    fields.dedup();
     let kind = SmolStr::new(names.text(&["kind"]));
     // Nothing more is made of a kind that goes.
     let is_terminating = has(definition, "Terminating");
@@ -52,12 +91,18 @@ pub fn resource(definition: &Value) -> Option<Resource> {
         short_names: words("shortNames"),
         categories: words("categories"),
         spread: Spread::Scope,
-        selectable: fields.collect(),
+        selectable: fields.iter().map(|field| SelectableField::custom(field)).collect(),
         has_status: stored.get("subresources").is_some_and(|sub| sub.get("status").is_some()),
         served: versions.iter().map(|version| served(group, &kind, version, is_terminating)).collect(),
         kind,
+        definition: Some(Arc::new(Definition::read(definition))),
         ..Resource::undefined(ResourceId(0), definition.name())
     })
+}
+
+fn selectable(version: &Value) -> impl Iterator<Item = SmolStr> {
+    let fields = version.list(&["selectableFields"]).iter();
+    fields.map(|field| field.text(&["jsonPath"]).trim_start_matches('.').into())
 }
 
 fn served(group: &str, kind: &SmolStr, version: &Value, is_terminating: bool) -> Served {
@@ -108,9 +153,11 @@ fn custom(group: &str, kind: &SmolStr, version: &Value) -> Custom {
     let schema = version.at(&["schema", "openAPIV3Schema"]);
     Custom {
         rules: super::rules::compile(schema, "").0,
+        mark: super::reading::mark(group, name, schema),
         identity: (kind.to_string(), format!("{group}/{name}")),
         schema: Props::read(schema),
         columns,
+        selectable: selectable(version).collect(),
         scale: path("specReplicasPath").zip(path("statusReplicasPath")).map(|(replicas, status)| ScalePaths {
             replicas,
             status,

@@ -2,7 +2,8 @@
 //!
 //! [`definition`] makes a row of the registry out of a definition. A version of it has a [`Props`], its structural schema
 //! (KEP-1002), which documents are pruned by ([`prune`]), defaulted by ([`defaults`]) and held against ([`validate`], whose
-//! formats are in [`formats`], and [`lists`]). Its rules in CEL are in [`rules`]; [`columns`] prints tables.
+//! formats are in [`formats`], and [`lists`]). Its rules in CEL are in [`rules`]; [`columns`] prints tables. What is stored
+//! in another version, or by another schema, is brought up to date by [`reading`].
 //!
 //! Invariants: pruning and defaulting are idempotent; what they do depends on the document and the schema alone. A row is only
 //! made of a definition that was validated (`strategy/custom_resource_definition.rs`), so that reading one cannot fail.
@@ -17,11 +18,15 @@ mod lists;
 mod path;
 pub mod props;
 mod prune;
+pub mod reading;
 pub(crate) mod rules;
 mod validate;
 
+pub use definition::{Definition, Webhook};
 use expressions::rules::Rules;
 pub use props::Props;
+pub use reading::Reading;
+use smol_str::SmolStr;
 
 use crate::document::{Document, Value};
 use crate::status::Causes;
@@ -34,10 +39,16 @@ pub struct Custom {
     pub schema: Props,
     /// Its rules in CEL.
     pub rules: Rules,
+    /// How what is stored in it is marked: its apiVersion, and a hash of what its schema keeps and fills in.
+    pub mark: String,
     /// kind and apiVersion, which rules may read and stored documents do not have.
     pub identity: (String, String),
     /// What tables show beside the name.
     pub columns: Vec<columns::Column>,
+    /// Fields that selectors may name in this version, of those that they may name in any ([`Resource::selectable`]).
+    ///
+    /// [`Resource::selectable`]: crate::Resource::selectable
+    pub selectable: Vec<SmolStr>,
     /// Where its `scale` subresource looks.
     pub scale: Option<ScalePaths>,
     /// What whoever uses the version is told.

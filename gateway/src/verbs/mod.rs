@@ -124,7 +124,7 @@ impl Call {
             name if text.is_empty() => format!("metadata.name={name}"),
             name => format!("metadata.name={name},{text}"),
         };
-        let fields = FieldSelector::parse(&text, &self.resource).map_err(Status::bad_request)?;
+        let fields = FieldSelector::parse_in(&text, &self.resource, self.served()).map_err(Status::bad_request)?;
         // The reference says the same with code 500, as if the mistake were its own.
         let shard = ShardSelector::parse(query.text("shardSelector"))
             .map_err(|error| Status::bad_request(format!("invalid shard selector: {error}")))?;
