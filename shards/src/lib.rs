@@ -10,11 +10,14 @@
 pub mod backup;
 pub mod bootstrap;
 pub mod commit;
+pub mod conversion;
 pub mod definitions;
+pub mod kept;
 pub mod latest;
 pub mod membership;
 pub mod merge;
 pub mod metrics;
+pub mod outside;
 pub mod rpc;
 pub mod service;
 pub mod shard;

@@ -148,7 +148,7 @@ pub(super) async fn update(
         subresource: SmolStr::new_static(subresource),
         namespace: SmolStr::default(),
         name: document.name().into(),
-        user: Arc::new(apiserver()),
+        user: Arc::new(UserInfo::apiserver()),
         verb: Verb::Update {
             body: Bytes::from(document.to_string()),
             format: Format::Json,
@@ -157,9 +157,4 @@ pub(super) async fn update(
         },
     };
     verbs::execute(shard, &request).await.map(drop)
-}
-
-/// Who does what nobody asked for.
-pub(super) fn apiserver() -> UserInfo {
-    UserInfo { name: "system:apiserver".to_owned(), groups: vec!["system:masters".to_owned()], ..UserInfo::default() }
 }

@@ -1,4 +1,4 @@
-//! Where a webhook is, and whether it may be called there (DESIGN D12).
+//! Where a server is, and whether it may be called there (DESIGN D12).
 //!
 //! Names are resolved here, all addresses are checked, and the connection is made to one of those: no second answer of a name
 //! server counts. A Service is resolved as kube-proxy would carry its ClusterIP: to the ready endpoints of its EndpointSlices,
@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::document::Document;
 use api::selector::{LabelSelector, Selector};
@@ -13,48 +14,64 @@ use api::{Object, Value};
 use smol_str::SmolStr;
 use tokio::net::lookup_host;
 
-use crate::service::{ListRequest, ListSlots, Outcome, Request, Verb};
-use crate::verbs::Call;
+use super::Caller;
+use crate::service::{ListRequest, ListSlots, Outcome, Request, UserInfo, Verb};
+use crate::topology::Topology;
 
-/// clientConfig, without its CA.
+/// How long a shard is waited for.
+const PEER_WAIT: Duration = Duration::from_secs(10);
+
+/// A server's place, as a clientConfig names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub enum Place {
     /// Of `url`.
-    Url { host: String, port: u16 },
+    Url {
+        /// A name or an address, without brackets.
+        host: String,
+        /// 443 where the URL says none.
+        port: u16,
+    },
     /// Of `service`.
-    Service { namespace: SmolStr, name: SmolStr, port: u16 },
+    Service {
+        /// Its namespace.
+        namespace: SmolStr,
+        /// Its name.
+        name: SmolStr,
+        /// The Service's port, not its endpoints'.
+        port: u16,
+    },
 }
 
 impl Place {
-    /// What the webhook's certificate has to be for.
-    pub(super) fn host(&self) -> String {
+    /// What the server's certificate has to be for.
+    pub fn host(&self) -> String {
         match self {
             Self::Url { host, .. } => host.clone(),
             Self::Service { namespace, name, .. } => format!("{name}.{namespace}.svc"),
         }
     }
 
-    pub(super) fn port(&self) -> u16 {
+    /// Where errors say that it is.
+    pub fn port(&self) -> u16 {
         match self {
             Self::Url { port, .. } | Self::Service { port, .. } => *port,
         }
     }
 
     /// Addresses to try in order. Each of them may be called.
-    pub(super) async fn find(&self, call: Call<'_>) -> Result<Vec<SocketAddr>, String> {
+    pub async fn find(&self, caller: Caller<'_>) -> Result<Vec<SocketAddr>, String> {
         let mut found = match self {
             Self::Url { host, port } => look_up(host, *port).await?,
-            Self::Service { namespace, name, port } => endpoints(call, namespace, name, *port).await?,
+            Self::Service { namespace, name, port } => endpoints(caller, namespace, name, *port).await?,
         };
         let host = self.host();
-        let allowed = &call.shard.options.webhook_allow;
-        if !found.iter().all(|address| may_reach(address.ip(), &host, allowed)) {
+        if !found.iter().all(|address| may_reach(address.ip(), &host, caller.allowed)) {
             return Err(format!(
-                "the address of {host} is internal to the control plane, and not among those allowed to webhooks"
+                "the address of {host} is internal to the control plane, and not among those that may be called"
             ));
         }
         if found.len() > 1 {
-            let first = call.shard.ambient.entropy.next_u64() % found.len() as u64;
+            let first = caller.ambient.entropy.next_u64() % found.len() as u64;
             found.rotate_left(first as usize);
         }
         Ok(found)
@@ -96,8 +113,13 @@ fn names(rule: &str, ip: IpAddr, host: &str) -> bool {
     rule == host || rule.parse() == Ok(ip) || network.is_ok_and(|network| network.contains(&ip))
 }
 
-async fn endpoints(call: Call<'_>, namespace: &SmolStr, name: &SmolStr, port: u16) -> Result<Vec<SocketAddr>, String> {
-    let service = service(call, namespace, name).await?;
+async fn endpoints(
+    caller: Caller<'_>,
+    namespace: &SmolStr,
+    name: &SmolStr,
+    port: u16,
+) -> Result<Vec<SocketAddr>, String> {
+    let service = service(caller, namespace, name).await?;
     let service = service.ok_or_else(|| format!("service {name:?} not found"))?.document();
     if service.text(&["spec", "type"]) == "ExternalName" {
         return look_up(service.text(&["spec", "externalName"]), port).await;
@@ -105,7 +127,7 @@ async fn endpoints(call: Call<'_>, namespace: &SmolStr, name: &SmolStr, port: u1
     let mut ports = service.list(&["spec", "ports"]).iter();
     let wanted = ports.find(|entry| entry.int(&["port"]) == Some(i64::from(port)));
     let wanted = wanted.ok_or_else(|| format!("no service port {port} found for service {name:?}"))?;
-    let slices = slices(call, namespace, name).await?;
+    let slices = slices(caller, namespace, name).await?;
     let found: Vec<SocketAddr> =
         slices.iter().flat_map(|slice| of_slice(&slice.document(), wanted.text(&["name"]))).collect();
     if found.is_empty() { Err(format!("no endpoints available for service {name:?}")) } else { Ok(found) }
@@ -122,19 +144,22 @@ fn of_slice(slice: &Value, name: &str) -> Vec<SocketAddr> {
     ips.map(|ip| SocketAddr::new(ip, port)).collect()
 }
 
-async fn service(call: Call<'_>, namespace: &SmolStr, name: &SmolStr) -> Result<Option<Arc<Object>>, String> {
-    let Some(resource) = call.shard.registry.named("services") else { return Ok(None) };
+async fn service(caller: Caller<'_>, namespace: &SmolStr, name: &SmolStr) -> Result<Option<Arc<Object>>, String> {
+    let Some(resource) = caller.registry.named("services") else { return Ok(None) };
     let request = Request {
         id: 0,
+        cluster: caller.cluster.clone(),
         resource: resource.id,
         served: 0,
-        subresource: Default::default(),
+        subresource: SmolStr::default(),
         namespace: namespace.clone(),
         name: name.clone(),
+        user: Arc::new(UserInfo::apiserver()),
         verb: Verb::Get { version: None },
-        ..call.request.clone()
     };
-    match crate::admission::ask_peer(call, resource, request).await {
+    let slot = resource.slot(caller.cluster, namespace, name);
+    let answered = tokio::time::timeout(PEER_WAIT, topology(caller)?.execute(slot, request)).await;
+    match answered.map_err(|_| "a shard did not answer in time".to_owned())?.map(|answer| answer.outcome) {
         Ok(Outcome::Object(object)) => Ok(Some(object)),
         Ok(Outcome::Document(_)) => Ok(None),
         Err(status) if status.code() == 404 => Ok(None),
@@ -142,14 +167,17 @@ async fn service(call: Call<'_>, namespace: &SmolStr, name: &SmolStr) -> Result<
     }
 }
 
-async fn slices(call: Call<'_>, namespace: &SmolStr, service: &str) -> Result<Vec<Arc<Object>>, String> {
-    let resource = call.shard.registry.named("endpointslices.discovery.k8s.io");
-    let Some(resource) = resource else { return Ok(Vec::new()) };
-    let Some(slot) = resource.list_slot(&call.request.cluster, namespace) else { return Ok(Vec::new()) };
+fn topology(caller: Caller<'_>) -> Result<&Topology, String> {
+    caller.topology.ok_or_else(|| "this shard does not know its peers".to_owned())
+}
+
+async fn slices(caller: Caller<'_>, namespace: &SmolStr, service: &str) -> Result<Vec<Arc<Object>>, String> {
+    let Some(resource) = caller.registry.named("endpointslices.discovery.k8s.io") else { return Ok(Vec::new()) };
+    let Some(slot) = resource.list_slot(caller.cluster, namespace) else { return Ok(Vec::new()) };
     let labels = LabelSelector::parse(&format!("kubernetes.io/service-name={service}"))?;
     let request = ListRequest {
         slots: ListSlots::One(slot),
-        cluster: call.request.cluster.clone(),
+        cluster: caller.cluster.clone(),
         resource: resource.id,
         namespace: namespace.clone(),
         selector: Arc::new(Selector { labels, ..Selector::default() }),
@@ -157,7 +185,7 @@ async fn slices(call: Call<'_>, namespace: &SmolStr, service: &str) -> Result<Ve
         after: None,
         limit: usize::MAX,
     };
-    let map = call.shard.topology().map_err(|status| status.to_string())?.current();
+    let map = topology(caller)?.current();
     let owner = map.owner(slot).ok_or_else(|| format!("endpoints of service {service:?} cannot be read now"))?;
     Ok(owner.service.list(request).await.map_err(|error| error.to_string())?.objects)
 }

@@ -1,5 +1,5 @@
-//! A circuit breaker for each webhook: one that keeps failing is not waited for by every write. While it is open its
-//! failurePolicy is honoured at once; after a pause one write probes whether the webhook is back.
+//! A circuit breaker for each server: one that keeps failing is not waited for by everybody. While it is open a call fails at
+//! once; after a pause one call probes whether the server is back.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 /// See the module. Times are of this boot.
 #[derive(Debug, Default)]
-pub(super) struct Breaker(Mutex<State>);
+pub struct Breaker(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -23,15 +23,15 @@ struct State {
     last: String,
 }
 
-/// Leave to call a webhook. Dropped without a verdict, it says nothing about the webhook.
-pub(super) struct Permit<'a> {
+/// Leave to call. Dropped without a verdict, it says nothing about the server.
+pub struct Permit<'a> {
     breaker: &'a Breaker,
     is_probe: bool,
 }
 
 impl Breaker {
     /// Leave to call, or why there is none.
-    pub(super) fn enter(&self, now: Duration) -> Result<Permit<'_>, String> {
+    pub fn enter(&self, now: Duration) -> Result<Permit<'_>, String> {
         let mut state = self.0.lock();
         let Some((until, _)) = state.open else { return Ok(Permit { breaker: self, is_probe: false }) };
         if state.probing || now < until {
@@ -46,12 +46,13 @@ impl Breaker {
 }
 
 impl Permit<'_> {
-    pub(super) fn succeeded(self) {
+    /// The server answered.
+    pub fn succeeded(self) {
         *self.breaker.0.lock() = State { probing: false, ..State::default() };
     }
 
-    /// Answers whether this opened the breaker.
-    pub(super) fn failed(self, now: Duration, why: &str) -> bool {
+    /// It did not. Answers whether this opened the breaker.
+    pub fn failed(self, now: Duration, why: &str) -> bool {
         let mut state = self.breaker.0.lock();
         state.failures = state.failures.saturating_add(1);
         state.last = why.to_owned();

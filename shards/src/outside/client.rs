@@ -1,4 +1,4 @@
-//! One HTTPS call to a webhook. Connections are kept for the next one; redirects are not followed.
+//! HTTPS calls to one server. Connections are kept for the next one; redirects are not followed.
 
 use std::error::Error;
 use std::sync::{Arc, OnceLock};
@@ -19,8 +19,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::address::Place;
-use super::tls;
-use crate::verbs::Call;
+use super::{Caller, tls};
 
 /// The longest answer that is read.
 const ANSWER: usize = 8 << 20;
@@ -29,8 +28,8 @@ const IDLE: usize = 8;
 /// How much of an answer that is none is shown.
 const SHOWN: usize = 512;
 
-/// The way to one webhook.
-pub(super) struct Client {
+/// The way to one server.
+pub struct Client {
     place: Result<Place, String>,
     path: String,
     bundle: String,
@@ -42,7 +41,7 @@ type Connection = SendRequest<Full<Bytes>>;
 
 impl Client {
     /// Of a clientConfig.
-    pub(super) fn new(config: &Value) -> Self {
+    pub fn new(config: &Value) -> Self {
         let (place, path) = match config.at(&["url"]).as_str() {
             Some(url) => of_url(url),
             None => of_service(config.at(&["service"])),
@@ -52,7 +51,7 @@ impl Client {
     }
 
     /// Where it is, as errors show it.
-    pub(super) fn url(&self, seconds: u64) -> String {
+    pub fn url(&self, seconds: u64) -> String {
         let (host, port) =
             self.place.as_ref().map_or_else(|_| (String::new(), 0), |place| (place.host(), place.port()));
         format!("https://{}{}", authority(&host, port), self.target(seconds))
@@ -63,7 +62,7 @@ impl Client {
     }
 
     /// Posts a review and answers what came back. The caller gives it a deadline; one that ends early closes the connection.
-    pub(super) async fn post(&self, call: Call<'_>, body: Bytes, seconds: u64) -> Result<Bytes, String> {
+    pub async fn post(&self, caller: Caller<'_>, body: Bytes, seconds: u64) -> Result<Bytes, String> {
         let idle = self.idle.lock().pop();
         if let Some(connection) = idle.filter(|connection| !connection.is_closed()) {
             // It may have been closed while nobody looked: only an answer counts.
@@ -71,7 +70,7 @@ impl Client {
                 return answer;
             }
         }
-        let connection = self.connect(call).await?;
+        let connection = self.connect(caller).await?;
         self.send(connection, body, seconds).await?
     }
 
@@ -101,12 +100,12 @@ impl Client {
         Ok(answer)
     }
 
-    async fn connect(&self, call: Call<'_>) -> Result<Connection, String> {
+    async fn connect(&self, caller: Caller<'_>) -> Result<Connection, String> {
         let place = self.place.as_ref().map_err(Clone::clone)?;
         let tls = self.tls.get_or_init(|| tls::config(&self.bundle)).clone()?;
         let name = place.host();
         let name = ServerName::try_from(name.clone()).map_err(|_| format!("{name:?} is no name of a server"))?;
-        let addresses = place.find(call).await?;
+        let addresses = place.find(caller).await?;
         let shown = addresses[0];
         let stream = TcpStream::connect(&addresses[..]).await.map_err(|error| format!("dial tcp {shown}: {error}"))?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
@@ -115,7 +114,7 @@ impl Client {
         // Ends when the sender is dropped, or the other side closes.
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to a webhook ended");
+                tracing::debug!(%error, "a connection to a server outside ended");
             }
         });
         Ok(sender)
@@ -174,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn configurations_say_where_webhooks_are() {
+    fn configurations_say_where_servers_are() {
         let client = |config: Value| Client::new(&config);
         let url = |config: Value| client(config).url(10);
         assert_eq!(url(json!({"url": "https://a.example.com/b"})), "https://a.example.com:443/b?timeout=10s");

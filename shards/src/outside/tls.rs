@@ -1,4 +1,4 @@
-//! The client's side of TLS towards webhooks.
+//! The client's side of TLS towards servers outside.
 
 use std::sync::Arc;
 
