@@ -73,6 +73,11 @@ impl Draft {
         Self::marked(resource, document, mark)
     }
 
+    /// One that is not for the store: an object of a custom kind in a served version of its definition.
+    pub fn read(resource: &Resource, served: usize, document: &Value) -> Self {
+        Self::marked(resource, document, resource.mark_in(served))
+    }
+
     /// The same with a mark that is known; empty for none.
     pub(crate) fn marked(resource: &Resource, document: &Value, mark: &str) -> Self {
         let mut tail = Vec::with_capacity(1024);

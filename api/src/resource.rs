@@ -250,6 +250,11 @@ impl Resource {
         !self.is_custom()
     }
 
+    /// Whether `status` is a subresource of a served version: a custom kind may have it in some of them.
+    pub fn has_status_in(&self, served: &Served) -> bool {
+        if served.custom.is_some() { served.subresource("status").is_some() } else { self.has_status }
+    }
+
     /// Whether it is no built-in kind.
     pub fn is_custom(&self) -> bool {
         self.served.first().is_none_or(|served| served.custom.is_some())

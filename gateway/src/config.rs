@@ -24,6 +24,9 @@ pub struct GatewayConfig {
     pub client_ca: Option<PathBuf>,
     /// How kubelets are reached.
     pub kubelets: KubeletAccess,
+    /// Loopback, link-local and other internal addresses, networks and hosts that are called on behalf of a cluster's own
+    /// objects: conversion webhooks (DESIGN D12).
+    pub webhook_allow: Vec<String>,
     /// `host:port` under which clients reach this gateway, as `/api` tells them.
     pub advertise: String,
     /// Bounds on what clients may ask for.
@@ -43,6 +46,7 @@ impl Default for GatewayConfig {
             tokens: Tokens::default(),
             client_ca: None,
             kubelets: KubeletAccess::default(),
+            webhook_allow: Vec::new(),
             advertise: "127.0.0.1:6443".to_owned(),
             limits: Limits::default(),
             relay: RelayLimits::default(),
@@ -70,6 +74,8 @@ pub struct Limits {
     pub body: usize,
     /// Bytes of protobuf that are kept for those who ask for it again.
     pub forms: usize,
+    /// Bytes of custom objects that are kept in other versions than they are stored in.
+    pub conversions: usize,
     /// Connections at a time; more wait to be accepted.
     pub connections: usize,
     /// Bytes of a request's header.
@@ -93,6 +99,7 @@ impl Default for Limits {
         Self {
             body: 3 << 20,
             forms: 64 << 20,
+            conversions: 32 << 20,
             connections: 20_000,
             header: 64 << 10,
             streams: 1000,

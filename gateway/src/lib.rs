@@ -24,6 +24,7 @@ mod options;
 mod peek;
 pub mod pki;
 mod query;
+mod reading;
 mod relay;
 mod render;
 mod request;
@@ -47,6 +48,7 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::registry::Registry as MetricsRegistry;
 use shards::Topology;
+use shards::conversion::Conversions;
 use shards::service::UserInfo;
 use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
@@ -78,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) metrics: Metrics,
     pub(crate) relays: Relays,
     pub(crate) forms: Arc<Forms>,
+    pub(crate) conversions: Conversions,
     pub(crate) kinds: Kinds,
     pub(crate) clusters: Clusters,
     pub(crate) documents: routes::Documents,
@@ -105,6 +108,8 @@ impl Gateway {
         metrics: &mut MetricsRegistry,
     ) -> Arc<Self> {
         let forms = Forms::new(config.limits.forms, metrics);
+        let conversions = Conversions::new(config.limits.conversions);
+        conversions.register(metrics);
         let (metrics, stopping) = (Metrics::register(metrics), CancellationToken::new());
         let counted = metrics.relays.clone();
         let relays = Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), counted, stopping.clone());
@@ -114,6 +119,7 @@ impl Gateway {
         let inner = Arc::new(Inner {
             clusters,
             forms,
+            conversions,
             kinds,
             metrics,
             documents: routes::Documents::default(),

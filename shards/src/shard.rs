@@ -22,6 +22,7 @@ use crate::claim::{self, Taken};
 use crate::clock::HybridClock;
 use crate::commit::{Committer, Health};
 use crate::contents;
+use crate::conversion::Conversions;
 use crate::follow::Followed;
 use crate::keys::Epoch;
 use crate::layout::Layout;
@@ -36,7 +37,7 @@ use crate::service::{
 };
 use crate::table::Table;
 use crate::topology::Topology;
-use crate::verbs::Row;
+use crate::verbs::{Converted, Row};
 use crate::webhooks::{Memo, Webhooks};
 use crate::{verbs, watch as watching};
 
@@ -162,8 +163,12 @@ pub struct Shard {
     topology: RwLock<Option<Arc<Topology>>>,
     pub(crate) followed: Followed,
     pub(crate) webhooks: Webhooks,
+    pub(crate) conversions: Conversions,
     this: Weak<Shard>,
 }
+
+/// Bytes of custom objects that are kept in other versions than the stored one, for those who write in these.
+const CONVERSIONS: usize = 8 << 20;
 
 impl Shard {
     /// Claims the ordinal and the slots, whoever has them, and reads what is in them.
@@ -212,6 +217,7 @@ impl Shard {
         let shard = Arc::new_cyclic(|this| Self {
             followed,
             webhooks: Webhooks::default(),
+            conversions: Conversions::new(CONVERSIONS),
             recent,
             sequencer: Arc::new(Sequencer::new(clock, layout.clone(), lease.clone())),
             ambient,
@@ -312,7 +318,12 @@ impl Shard {
         let table = self.table_id(&request.cluster, request.resource)?;
         let resource = self.registry.row(&request.cluster, request.resource);
         let undefined = || Status::unavailable("this shard has not heard yet how that kind is defined");
-        Ok(Row { table, resource: resource.ok_or_else(undefined)?, reviews: Memo::default() })
+        Ok(Row {
+            table,
+            resource: resource.ok_or_else(undefined)?,
+            reviews: Memo::default(),
+            converted: Converted::default(),
+        })
     }
 
     pub(crate) fn table(&self, id: TableId) -> &Table {

@@ -1,13 +1,14 @@
 //! A CustomResourceDefinition as a row of the registry.
 
-use std::sync::{Arc, LazyLock};
+use std::any::Any;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use bytes::Bytes;
 use smol_str::SmolStr;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::columns::Column;
-use super::{Custom, Props};
+use super::{Custom, Deadline, Props};
 use crate::document::{Document, Value};
 use crate::resource::{Resource, ResourceId, Rules, SelectableField, Served, Spread, Subresource};
 use crate::schema::{Schema, TypeId};
@@ -30,6 +31,8 @@ pub struct Definition {
     pub name: SmolStr,
     /// What converts documents of one version to another; `None`: they differ in nothing but their schemas.
     pub webhook: Option<Webhook>,
+    /// What whoever converts keeps with it: connections, and what is known of the webhook's health.
+    pub held: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 /// spec.conversion.webhook
@@ -54,6 +57,7 @@ impl Definition {
                 client: webhook.at(&["clientConfig"]).clone(),
                 review_versions: versions.map(SmolStr::new).collect(),
             }),
+            held: OnceLock::new(),
         }
     }
 }
@@ -66,6 +70,11 @@ pub fn has(definition: &Value, condition: &str) -> bool {
 
 /// The row of a definition's kind; `None` before its names are accepted and it is established.
 pub fn resource(definition: &Value) -> Option<Resource> {
+    resource_by(definition, &Deadline::default())
+}
+
+/// The same with a clock for its rules.
+pub fn resource_by(definition: &Value, clock: &Deadline) -> Option<Resource> {
     if !has(definition, "Established") || !has(definition, "NamesAccepted") {
         return None;
     }
@@ -93,7 +102,7 @@ pub fn resource(definition: &Value) -> Option<Resource> {
         spread: Spread::Scope,
         selectable: fields.iter().map(|field| SelectableField::custom(field)).collect(),
         has_status: stored.get("subresources").is_some_and(|sub| sub.get("status").is_some()),
-        served: versions.iter().map(|version| served(group, &kind, version, is_terminating)).collect(),
+        served: versions.iter().map(|version| served(group, &kind, version, is_terminating, clock)).collect(),
         kind,
         definition: Some(Arc::new(Definition::read(definition))),
         ..Resource::undefined(ResourceId(0), definition.name())
@@ -105,9 +114,9 @@ fn selectable(version: &Value) -> impl Iterator<Item = SmolStr> {
     fields.map(|field| field.text(&["jsonPath"]).trim_start_matches('.').into())
 }
 
-fn served(group: &str, kind: &SmolStr, version: &Value, is_terminating: bool) -> Served {
+fn served(group: &str, kind: &SmolStr, version: &Value, is_terminating: bool, clock: &Deadline) -> Served {
     let name = version.text(&["name"]);
-    let custom = Arc::new(custom(group, kind, version));
+    let custom = Arc::new(custom(group, kind, version, clock.clone()));
     let is_served = version.get("served") == Some(&Value::Bool(true));
     let may = |verb: &&str| *verb != "create" || !is_terminating;
     Served {
@@ -137,7 +146,7 @@ fn subresources(group: &str, kind: &SmolStr, name: &str, version: &Value) -> Vec
     status.into_iter().chain(scale).collect()
 }
 
-fn custom(group: &str, kind: &SmolStr, version: &Value) -> Custom {
+fn custom(group: &str, kind: &SmolStr, version: &Value, clock: Deadline) -> Custom {
     let columns = version.list(&["additionalPrinterColumns"]);
     let columns = match columns {
         [] => vec![Column::age()],
@@ -167,5 +176,6 @@ fn custom(group: &str, kind: &SmolStr, version: &Value) -> Custom {
             "" => format!("{group}/{name} {kind} is deprecated"),
             said => said.to_owned(),
         }),
+        clock,
     }
 }

@@ -8,8 +8,7 @@
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::Custom;
-use super::defaults;
+use super::{Custom, defaults, embedded};
 use crate::document::{Document, Value};
 use crate::object::Object;
 use crate::resource::Resource;
@@ -57,12 +56,15 @@ impl Custom {
     /// Takes out what the schema does not know, and nulls that it does not allow.
     pub fn fit(&self, document: &mut Value) {
         self.prune(document);
+        // What does not fit goes, so this does not fail.
+        let _ = embedded::coerce(document, &self.schema, true);
         defaults::drop_nulls(document, Some(&self.schema));
     }
 
     /// Makes a document one that could have been stored today: pruned and defaulted.
     pub fn settle(&self, document: &mut Value) {
         self.prune(document);
+        let _ = embedded::coerce(document, &self.schema, true);
         self.default(document);
     }
 }
@@ -79,7 +81,7 @@ impl Resource {
         let from = match mark.split_once(' ') {
             Some((version, _)) => {
                 let is_it = |mark: &str| mark.split_once(' ').is_some_and(|(known, _)| known == version);
-                let position = (0..self.served.len()).find(|at| is_it(self.mark_of(*at)));
+                let position = (0..self.served.len()).find(|at| is_it(self.mark_in(*at)));
                 position.ok_or_else(|| {
                     Status::internal(format!("request to convert CR from an invalid group/version: {version}"))
                 })?
@@ -89,7 +91,7 @@ impl Resource {
         if from != served && self.converts_by_webhook() {
             return Ok(Reading::ByWebhook(from));
         }
-        let is_current = mark == self.mark_of(from) && (from == served || self.are_alike(from, served));
+        let is_current = mark == self.mark_in(from) && (from == served || self.are_alike(from, served));
         Ok(if is_current { Reading::AsItIs } else { Reading::BySchema(from) })
     }
 
@@ -119,19 +121,25 @@ impl Resource {
         self.definition.as_ref().is_some_and(|definition| definition.webhook.is_some())
     }
 
+    /// Whether a document of one version of a custom kind is the same in the other.
+    pub(crate) fn reads_alike(&self, one: usize, other: usize) -> bool {
+        one == other || (!self.converts_by_webhook() && self.are_alike(one, other))
+    }
+
     /// Whether documents of both versions keep the same.
     fn are_alike(&self, one: usize, other: usize) -> bool {
-        let kept = |at| self.mark_of(at).split_once(' ').map(|(_, kept)| kept);
+        let kept = |at| self.mark_in(at).split_once(' ').map(|(_, kept)| kept);
         kept(one) == kept(other)
     }
 
-    fn mark_of(&self, at: usize) -> &str {
+    /// How an object would be marked that is in that version; empty for built-in kinds.
+    pub fn mark_in(&self, at: usize) -> &str {
         self.served.get(at).and_then(|served| served.custom.as_ref()).map_or("", |custom| &custom.mark)
     }
 
     /// How an object would be marked that is written now; empty for built-in kinds.
     pub fn mark(&self) -> &str {
-        self.mark_of(0)
+        self.mark_in(0)
     }
 }
 

@@ -74,7 +74,8 @@ pub(crate) fn decide(call: Call<'_>, view: &mut View<'_>, options: &DeleteOption
         Attributes { call, operation: Operation::Delete, view, old: Some(&old), looked_up: &looked_up };
     admission::admit(&mut attributes, &mut Value::Null)?;
     // Who evicts was asked about the Eviction.
-    if call.request.subresource.is_empty() {
+    if call.request.subresource.is_empty() && webhooks::are_there(call) {
+        let old = call.working_copy(&object)?;
         for phase in [Phase::Mutating, Phase::Validating] {
             webhooks::review(call, view, phase, Operation::Delete, Some(&old), &mut Value::Null)?;
         }
