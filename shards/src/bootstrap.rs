@@ -1,5 +1,5 @@
-//! What every cluster has from its first moment: four Namespaces, two PriorityClasses, the range of Services and the
-//! Service that leads back to this API.
+//! What every cluster has from its first moment: four Namespaces, two PriorityClasses, the range of Services, the Service that
+//! leads back to this API, and an APIService for each group and version that is built in.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use ipnet::Ipv4Net;
 use serde_json::json;
 use smol_str::SmolStr;
 
+use crate::definitions::api_services;
 use crate::service::{Format, Request, UserInfo, Verb, WriteOptions};
 use crate::topology::Topology;
 
@@ -58,6 +59,7 @@ impl Bootstrap {
     /// Makes what is missing. The shards must be connected and running. May be called at every start.
     pub async fn run(&self, topology: &Topology) -> Result<(), Status> {
         // What does not need each other shares its commits: a first start waits for three of them.
+        let local = api_services::built_in(&self.registry);
         let mut first = Vec::new();
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             let body = json!({"metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}});
@@ -69,6 +71,9 @@ impl Bootstrap {
         }
         let range = json!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [self.service_cidr.to_string()]}});
         first.push(ensure(topology, self, "servicecidrs.networking.k8s.io", ("", "kubernetes"), range));
+        for (name, body) in &local {
+            first.push(ensure(topology, self, api_services::ID_NAME, ("", name), body.clone()));
+        }
         try_join_all(first).await?;
         let at = ("default", "kubernetes");
         let service = ensure(topology, self, "services", at, self.service());

@@ -6,6 +6,7 @@
 //! has no verbs, and so no path. Versions without a conversion have the same fields, which a test checks.
 
 mod conversion;
+pub mod priorities;
 mod rows;
 mod runtime_config;
 

@@ -87,7 +87,7 @@ impl Call<'_> {
     }
 
     /// What was decided as it is stored. A dry run's stays in the version of the request, which is not stored.
-    pub(crate) fn to_stored(&self, mut document: Value) -> Result<Value, Status> {
+    pub(crate) fn to_stored(self, mut document: Value) -> Result<Value, Status> {
         if !self.resource.is_custom() {
             return Ok(document);
         }
