@@ -249,6 +249,7 @@ impl ApiServer {
             cluster_domain: args.cluster_domain.clone(),
             service_cidr,
             tokens,
+            authorization: args.authorization_mode.clone(),
             client_ca: Some(pki.ca()),
             kubelets: KubeletAccess {
                 identity: Some((pki.kubelet_client().certificate, pki.kubelet_client().key)),

@@ -136,6 +136,15 @@ pub(crate) struct ApiArgs {
     /// CSV file of bearer tokens: token,user,uid,"group1,group2"
     #[arg(long, env = "SHARDPLANE_TOKEN_AUTH_FILE", value_name = "FILE")]
     pub(crate) token_auth_file: Option<PathBuf>,
+    /// Who is asked, in this order, whether somebody may: RBAC, AlwaysAllow, AlwaysDeny
+    #[arg(
+        long,
+        env = "SHARDPLANE_AUTHORIZATION_MODE",
+        default_value = "RBAC",
+        value_delimiter = ',',
+        value_name = "MODES"
+    )]
+    pub(crate) authorization_mode: Vec<gateway::Mode>,
     /// PEM file of the CA of kubelets' serving certificates (not checked without one, as in the reference)
     #[arg(long, env = "SHARDPLANE_KUBELET_CERTIFICATE_AUTHORITY", value_name = "FILE")]
     pub(crate) kubelet_certificate_authority: Option<PathBuf>,

@@ -15,6 +15,7 @@ pub mod latest;
 pub mod membership;
 pub mod merge;
 pub mod metrics;
+pub mod rbac;
 pub mod rpc;
 pub mod service;
 pub mod shard;
