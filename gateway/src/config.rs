@@ -7,8 +7,8 @@ use ipnet::Ipv4Net;
 use smol_str::SmolStr;
 
 use crate::authn::Tokens;
-use crate::authz::Mode;
 pub use crate::relay::RelayLimits;
+use shards::authorization::Mode;
 
 /// Everything that a gateway does not find out by itself.
 #[derive(Clone, Debug)]

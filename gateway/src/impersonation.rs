@@ -9,10 +9,10 @@ use api::Status;
 use api::rbac::Action;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
+use shards::authorization::Authorizer;
 use shards::service::UserInfo;
 use smol_str::SmolStr;
 
-use crate::authz::Authorizer;
 use crate::query::decode;
 
 const USER: HeaderName = HeaderName::from_static("impersonate-user");

@@ -53,8 +53,6 @@ use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
 
 pub use authn::{TokenFileError, Tokens};
-use authz::Authorizer;
-pub use authz::Mode;
 use clusters::{Cluster, Clusters};
 use completion::{Completion, Failure};
 pub use config::{GatewayConfig, KubeletAccess, Limits, RelayLimits, VersionInfo};
@@ -64,6 +62,7 @@ use media::Output;
 use metrics::{ClusterLabel, Metrics, ResourceLabels};
 use relay::Relays;
 use request::RequestInfo;
+use shards::authorization::Authorizer;
 use unread::Unread;
 
 /// Serves the Kubernetes API over a set of shards.
@@ -268,7 +267,7 @@ async fn allowed(
     mut request: Request<Body>,
     ticket: Ticket,
 ) -> Response<Body> {
-    if let Err(status) = inner.authorizer.authorize(&ticket.user, &ticket.info).await {
+    if let Err(status) = authz::authorize(&inner.authorizer, &ticket.user, &ticket.info).await {
         return routes::refusal(status);
     }
     request.extensions_mut().insert(ticket);

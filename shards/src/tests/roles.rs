@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::*;
-use crate::rbac::Grants;
+use crate::authorization::Grants;
 use crate::service::DeleteOptions;
 
 const ROLES: &str = "roles.rbac.authorization.k8s.io";

@@ -3,7 +3,8 @@
 use api::Status;
 use api::rbac::Action;
 use api::status::Reason;
-use shards::service::UserInfo;
+
+use crate::service::UserInfo;
 
 /// 403: what the user may not, and the authorizers' reason where they had one.
 pub(super) fn of(user: &UserInfo, action: &Action<'_>, reason: &str) -> Status {
@@ -32,32 +33,38 @@ fn sanitised(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
-
-    use super::super::action;
     use super::*;
-    use crate::request::RequestInfo;
 
     #[test]
     fn refusals_are_worded_as_the_reference_does() {
         let user = UserInfo { name: "x".into(), groups: vec!["system:authenticated".into()], ..UserInfo::default() };
-        let refuse = |path: &str| {
-            let info = RequestInfo::new(&"default".into(), &Method::GET, path, None);
-            of(&user, &action(&info), "").message().to_owned()
-        };
+        let refuse = |action: &Action<'_>| of(&user, action, "").message().to_owned();
+        let pods = Action { verb: "list", resource: "pods", namespace: "default", ..Action::default() };
         assert_eq!(
-            refuse("/api/v1/namespaces/default/pods"),
+            refuse(&pods),
             "pods is forbidden: User \"x\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\""
         );
+        let scale = Action {
+            verb: "get",
+            group: "apps",
+            resource: "deployments",
+            subresource: "scale",
+            namespace: "a",
+            name: "b",
+            path: "",
+        };
         assert_eq!(
-            refuse("/apis/apps/v1/namespaces/a/deployments/b/scale"),
+            refuse(&scale),
             "deployments.apps \"b\" is forbidden: User \"x\" cannot get resource \"deployments/scale\" in API group \
              \"apps\" in the namespace \"a\""
         );
+        let nodes = Action { verb: "list", resource: "nodes", ..Action::default() };
         assert_eq!(
-            refuse("/api/v1/nodes"),
+            refuse(&nodes),
             "nodes is forbidden: User \"x\" cannot list resource \"nodes\" in API group \"\" at the cluster scope"
         );
-        assert_eq!(refuse("/version"), "forbidden: User \"x\" cannot get path \"/version\"");
+        let version = Action { verb: "get", path: "/version", ..Action::default() };
+        assert_eq!(refuse(&version), "forbidden: User \"x\" cannot get path \"/version\"");
+        assert!(of(&user, &nodes, "because").message().ends_with("at the cluster scope: because"));
     }
 }

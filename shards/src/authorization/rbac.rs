@@ -6,20 +6,21 @@ use api::rbac::{Action, Grant, Who};
 use api::{Registry, Status};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use shards::Topology;
-use shards::rbac::Grants;
-use shards::service::UserInfo;
 use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::Decision;
+use super::{Decision, Grants};
+use crate::service::UserInfo;
+use crate::topology::Topology;
 
 /// See the module.
-pub(crate) struct Rbac {
+pub struct Rbac {
     topology: Topology,
     registry: Arc<Registry>,
     clock: Arc<dyn api::ambient::Clock>,
     stopping: CancellationToken,
+    following: TaskTracker,
     /// By the cluster's id.
     followed: Mutex<HashMap<SmolStr, Arc<Grants>>>,
 }
@@ -31,7 +32,7 @@ impl Rbac {
         clock: Arc<dyn api::ambient::Clock>,
         stopping: CancellationToken,
     ) -> Self {
-        Self { topology, registry, clock, stopping, followed: Mutex::default() }
+        Self { topology, registry, clock, stopping, following: TaskTracker::new(), followed: Mutex::default() }
     }
 
     pub(super) async fn decide(
@@ -56,9 +57,8 @@ impl Rbac {
         }))
     }
 
-    #[expect(dead_code, reason = "rules reviews ask it, which are next")]
     /// What a user may do in a namespace and everywhere: asked of the index by `question`. `None` where roles are not served.
-    pub(crate) async fn ask<R>(
+    pub async fn ask<R>(
         &self,
         cluster: &SmolStr,
         question: impl FnOnce(&api::rbac::Index) -> R,
@@ -68,13 +68,26 @@ impl Rbac {
         Ok(Some(grants.ask(question)))
     }
 
+    /// A cluster's roles and bindings with all that was acknowledged before this was called; `None` where they are not served.
+    pub(super) async fn caught_up(&self, cluster: &SmolStr) -> Result<Option<Arc<Grants>>, Status> {
+        let Some(grants) = self.of(cluster) else { return Ok(None) };
+        grants.catch_up().await?;
+        Ok(Some(grants))
+    }
+
+    /// Waits until nothing is followed any more, after it was told to stop.
+    pub(super) async fn ended(&self) {
+        self.following.close();
+        self.following.wait().await;
+    }
+
     fn of(&self, cluster: &SmolStr) -> Option<Arc<Grants>> {
         let mut followed = self.followed.lock();
         if let Some(grants) = followed.get(cluster) {
             return Some(grants.clone());
         }
         let grants = Grants::new(&self.topology, &self.registry, cluster, &self.clock)?;
-        tokio::spawn(grants.clone().run(self.stopping.clone()));
+        self.following.spawn(grants.clone().run(self.stopping.clone()));
         followed.insert(cluster.clone(), grants.clone());
         Some(grants)
     }

@@ -97,6 +97,15 @@ impl Grants {
         Ok(())
     }
 
+    /// Waits until the index has all that was acknowledged before this was called; 503 where that takes too long.
+    pub async fn catch_up(&self) -> Result<(), Status> {
+        let catching_up = futures_util::future::join_all(self.copies.iter().map(|copy| copy.informer.catch_up()));
+        if tokio::time::timeout(PATIENCE, catching_up).await.is_err() {
+            return Err(Status::unavailable("not every shard tells its roles and bindings"));
+        }
+        self.ready(true).await
+    }
+
     /// Asks the index, which must be ready.
     pub fn ask<R>(&self, question: impl FnOnce(&Index) -> R) -> R {
         question(&self.index.read())

@@ -1,23 +1,27 @@
 //! Who may. A chain of authorizers ([`Mode`], as `--authorization-mode` names them) is asked in order, and the first that has an
-//! opinion decides; who has none denies. `system:masters` may everything, whatever the chain.
+//! opinion decides; who has none denies. `system:masters` may everything, whatever the chain. Gateways ask it for each request,
+//! shards where admission needs to know more.
 //!
-//! Invariant: a decision about a cluster comes from that cluster's roles alone (DESIGN D11).
+//! Invariants: a decision about a cluster comes from that cluster's roles alone (DESIGN D11); nothing is decided by roles before
+//! the whole copy of them is there, and no write by one that is old ([`Grants`]).
 
+mod grants;
 mod rbac;
 mod refusal;
 
 use std::str::FromStr;
 use std::sync::Arc;
 
-use api::rbac::Action;
+use api::ambient::Clock;
+use api::rbac::{Action, Index, Who};
 use api::{Registry, Status};
-use shards::Topology;
-use shards::service::UserInfo;
 use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
 
-use crate::request::RequestInfo;
-pub(crate) use rbac::Rbac;
+use crate::service::UserInfo;
+use crate::topology::Topology;
+pub use grants::Grants;
+pub use rbac::Rbac;
 
 /// The group that may do everything.
 const MASTERS: &str = "system:masters";
@@ -49,39 +53,33 @@ impl FromStr for Mode {
 
 /// What the chain says, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub enum Decision {
+    /// Somebody said yes.
     Allow(String),
-    /// Said nothing, which is no where nobody else says anything.
+    /// Nobody said anything, which is no.
     NoOpinion(String),
 }
 
 /// See the module.
-pub(crate) struct Authorizer {
+pub struct Authorizer {
     chain: Vec<Mode>,
-    pub(crate) rbac: Rbac,
+    rbac: Rbac,
 }
 
 impl Authorizer {
-    pub(crate) fn new(
+    /// A chain over clusters' roles, which it follows from the first question on until it is told to stop.
+    pub fn new(
         chain: Vec<Mode>,
         topology: Topology,
         registry: Arc<Registry>,
-        clock: Arc<dyn api::ambient::Clock>,
+        clock: Arc<dyn Clock>,
         stopping: CancellationToken,
     ) -> Self {
         Self { chain, rbac: Rbac::new(topology, registry, clock, stopping) }
     }
 
     /// 403 in the reference's words, unless the user may.
-    pub(crate) async fn authorize(&self, user: &UserInfo, info: &RequestInfo) -> Result<(), Status> {
-        if is_open(&info.path) {
-            return Ok(());
-        }
-        self.require(&info.cluster, user, &action(info)).await
-    }
-
-    /// The same for what a request asks for beside itself.
-    pub(crate) async fn require(&self, cluster: &SmolStr, user: &UserInfo, action: &Action<'_>) -> Result<(), Status> {
+    pub async fn require(&self, cluster: &SmolStr, user: &UserInfo, action: &Action<'_>) -> Result<(), Status> {
         if is_master(user) {
             return Ok(());
         }
@@ -91,18 +89,28 @@ impl Authorizer {
         }
     }
 
-    #[expect(dead_code, reason = "access reviews ask it, which are next")]
     /// What the chain says of a cluster's user, with the reasons that access reviews show.
-    pub(crate) async fn decide(
-        &self,
-        cluster: &SmolStr,
-        user: &UserInfo,
-        action: &Action<'_>,
-    ) -> Result<Decision, Status> {
+    pub async fn decide(&self, cluster: &SmolStr, user: &UserInfo, action: &Action<'_>) -> Result<Decision, Status> {
         match is_master(user) {
             true => Ok(Decision::Allow(String::new())),
             false => self.walk(cluster, user, action, true).await,
         }
+    }
+
+    /// The chain for a cluster, with all roles and bindings that were acknowledged before this was called.
+    pub async fn caught_up(&self, cluster: &SmolStr) -> Result<Settled, Status> {
+        let grants = self.rbac.caught_up(cluster).await?;
+        Ok(Settled { chain: self.chain.clone(), grants })
+    }
+
+    /// Waits until nothing is followed any more, after it was told to stop.
+    pub async fn ended(&self) {
+        self.rbac.ended().await;
+    }
+
+    /// The roles that decisions come from.
+    pub fn rbac(&self) -> &Rbac {
+        &self.rbac
     }
 
     async fn walk(
@@ -129,41 +137,39 @@ impl Authorizer {
     }
 }
 
-/// Whether a path is open to everybody, known or not.
-pub(crate) fn is_open(path: &str) -> bool {
-    ["/healthz", "/livez", "/readyz"]
-        .iter()
-        .any(|open| path.strip_prefix(open).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+/// The chain for one cluster, which decides without waiting.
+#[derive(Clone)]
+pub struct Settled {
+    chain: Vec<Mode>,
+    grants: Option<Arc<Grants>>,
 }
 
-pub(crate) fn is_master(user: &UserInfo) -> bool {
-    user.groups.iter().any(|group| group == MASTERS)
-}
-
-/// What a request wants to do.
-pub(crate) fn action(info: &RequestInfo) -> Action<'_> {
-    match info.is_resource {
-        true => Action {
-            verb: info.verb,
-            group: &info.group,
-            resource: &info.resource,
-            subresource: &info.subresource,
-            namespace: &info.namespace,
-            name: &info.name,
-            path: "",
-        },
-        false => Action { verb: info.verb, path: &info.path, ..Action::default() },
+impl Settled {
+    /// Whether a user may.
+    pub fn allows(&self, user: &UserInfo, action: &Action<'_>) -> bool {
+        let by_roles = |index: &Index| index.allows(Who { name: &user.name, groups: &user.groups }, action);
+        is_master(user)
+            || self.chain.iter().any(|mode| match mode {
+                Mode::Rbac => self.ask(by_roles).unwrap_or_default(),
+                Mode::AlwaysAllow => true,
+                Mode::AlwaysDeny => false,
+            })
     }
+
+    /// Asks the index of roles and bindings; `None` where they are not served.
+    pub fn ask<R>(&self, question: impl FnOnce(&Index) -> R) -> Option<R> {
+        self.grants.as_ref().map(|grants| grants.ask(question))
+    }
+}
+
+/// Whether somebody may do everything.
+pub fn is_master(user: &UserInfo) -> bool {
+    user.groups.iter().any(|group| group == MASTERS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn health_is_open_and_nothing_else() {
-        assert!(is_open("/readyz") && is_open("/livez/ping") && !is_open("/healthzx") && !is_open("/metrics"));
-    }
 
     #[test]
     fn modes_are_named_as_in_the_reference() {
