@@ -3,6 +3,8 @@
 
 mod aggregated;
 mod legacy;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -207,3 +207,117 @@ fn joined(dialect: Dialect, form: Form, custom: bool, sections: [Vec<Arc<Fragmen
     document.0.push(end);
     document
 }
+
+#[cfg(test)]
+mod tests {
+    use api::builtin::{RuntimeConfig, registry};
+    use api::crd::definition;
+    use api::object::Draft;
+    use api::{Value, Version};
+    use serde_json::json;
+
+    use super::*;
+
+    /// What a registry knows of some definitions.
+    struct World {
+        registry: Registry,
+        custom: Custom,
+        definitions: BTreeMap<String, Arc<Object>>,
+        version: u64,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let registry = registry(&RuntimeConfig::default());
+            Self { registry, custom: Custom::default(), definitions: BTreeMap::new(), version: 0 }
+        }
+
+        fn define(&mut self, plural: &str, describe: &str, note: &str) {
+            self.version += 1;
+            let name = format!("{plural}.example.com");
+            let names =
+                json!({"plural": plural, "singular": plural, "kind": plural, "listKind": format!("{plural}List")});
+            let document = json!({
+                "metadata": {
+                    "name": name, "uid": "u", "annotations": {"note": note}, "resourceVersion": self.version.to_string(),
+                },
+                "spec": {
+                    "group": "example.com", "scope": "Cluster", "names": names,
+                    "versions": [{"name": format!("v{}", plural.len()), "served": true, "storage": true, "schema": {
+                        "openAPIV3Schema": {"type": "object", "description": describe},
+                    }}],
+                },
+                "status": {
+                    "acceptedNames": names,
+                    "conditions": [
+                        {"type": "Established", "status": "True"}, {"type": "NamesAccepted", "status": "True"},
+                    ],
+                },
+            });
+            let row = self.registry.named("customresourcedefinitions.apiextensions.k8s.io").unwrap().clone();
+            let object = Arc::new(Draft::new(&row, &document).seal(Version(self.version)));
+            let resource = definition::resource(&object.document());
+            assert!(self.registry.define("a", &name, object.version, resource));
+            self.definitions.insert(name, object);
+        }
+
+        fn kinds(&self) -> Arc<Kinds> {
+            self.custom.of(&self.registry, &"a".into(), self.definitions.values().cloned().collect())
+        }
+    }
+
+    fn text(document: &Document) -> Value {
+        let text: Vec<u8> = document.0.iter().flat_map(|fragment| fragment.inflate()).collect();
+        serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&text)))
+    }
+
+    #[test]
+    fn documents_have_the_kinds_of_their_version() {
+        let mut world = World::new();
+        world.define("cats", "one", "");
+        world.define("dogs", "two", "");
+        world.define("horses", "three", "");
+        let kinds = world.kinds();
+        let paths: Vec<String> = kinds.hashes("p").into_keys().collect();
+        assert_eq!(paths, ["apis/example.com/v4", "apis/example.com/v6"]);
+        let document = text(&kinds.v3(&world.registry, "apis/example.com/v4", Form::Json).unwrap());
+        let types = document["components"]["schemas"].as_object().unwrap();
+        assert!(types.contains_key("com.example.v4.cats") && types.contains_key("com.example.v4.dogs"), "{types:?}");
+        assert!(!types.contains_key("com.example.v6.horses"));
+        assert!(document["paths"]["/apis/example.com/v4/dogs/{name}"]["patch"].is_object());
+        assert!(kinds.v3(&world.registry, "apis/example.com/v5", Form::Json).is_none());
+        let builtin = super::super::builtin::Builtin::default();
+        let whole = text(&kinds.v2(&world.registry, builtin.v2(&world.registry, Form::Json), Form::Json));
+        for name in ["com.example.v6.horses", "com.example.v4.catsList", "io.k8s.api.core.v1.Pod"] {
+            assert!(whole["definitions"][name].is_object(), "{name}");
+        }
+        assert!(whole["paths"]["/apis/example.com/v6/horses"]["get"].is_object());
+    }
+
+    #[test]
+    fn what_did_not_change_is_not_made_again() {
+        let mut world = World::new();
+        world.define("cats", "one", "");
+        world.define("dogs", "two", "");
+        let made = |world: &World| {
+            let kinds = world.kinds();
+            let document = kinds.v3(&world.registry, "apis/example.com/v4", Form::Json).unwrap();
+            (document.0, kinds.hashes("p").remove("apis/example.com/v4").unwrap(), kinds.hash())
+        };
+        let kept = |a: &[Arc<Fragment>], b: &[Arc<Fragment>]| {
+            a.iter().filter(|part| part.length > 1000 && b.iter().any(|other| Arc::ptr_eq(part, other))).count()
+        };
+        let first = made(&world);
+        // A note on a definition is nothing that is published.
+        world.define("cats", "one", "noted");
+        let second = made(&world);
+        assert_eq!((kept(&first.0, &second.0), &first.1, &first.2), (4, &second.1, &second.2));
+        world.define("cats", "another", "noted");
+        let third = made(&world);
+        assert_eq!(kept(&second.0, &third.0), 2, "the parts of dogs");
+        assert!(second.1 != third.1 && second.2 != third.2);
+        assert_ne!(world.kinds().hashes("p"), world.kinds().hashes("another program"));
+        world.definitions.clear();
+        assert!(world.kinds().hash().is_empty() && world.custom.0.lock().is_empty());
+    }
+}
