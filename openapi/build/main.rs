@@ -8,6 +8,8 @@
 //! A table has a line for each type (`io.k8s.api.apps.v1.Deployment 12`) and below it one for each field (` spec 13`). The
 //! numbers are lines of the second part, behind an empty line: the descriptions, each once, as the inside of a JSON string.
 
+#![expect(clippy::print_stdout, reason = "cargo reads what a build script prints")]
+
 mod openapi;
 mod protobuf;
 mod text;

@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::{Dialect, Parts};
 
+/// Writes the inside of a message.
+type Write = fn(&Value, &mut Vec<u8>);
+
 /// How a value is written.
 #[derive(Clone, Copy)]
 enum As {
@@ -25,13 +28,13 @@ enum As {
     Message(&'static Message),
     Messages(&'static Message),
     /// A map as a list of names and what code writes, which a message of its own holds.
-    Map(fn(&Value, &mut Vec<u8>)),
+    Map(Write),
     /// A list of maps, of lists of texts.
     NamedTexts,
     /// What only code can say.
-    Code(fn(&Value, &mut Vec<u8>)),
+    Code(Write),
     /// A list of those.
-    Codes(fn(&Value, &mut Vec<u8>)),
+    Codes(Write),
 }
 
 /// Keys of an object, their numbers, and how they are written.
@@ -40,7 +43,7 @@ struct Message {
     /// Number of the extensions.
     extensions: u32,
     /// Writes all other entries, whose keys are names: responses.
-    named: Option<(u32, fn(&Value, &mut Vec<u8>))>,
+    named: Option<(u32, Write)>,
 }
 
 /// The inside of each section: paths, types, parameters.
@@ -48,7 +51,7 @@ pub(crate) fn sections(dialect: Dialect, parts: &Parts) -> [Vec<u8>; 3] {
     let value = |json: &str| serde_json::from_str::<Value>(json).unwrap_or_default();
     let mut sections = <[Vec<u8>; 3]>::default();
     let [paths, schemas, parameters] = &mut sections;
-    let (path, schema): (u32, fn(&Value, &mut Vec<u8>)) = match dialect {
+    let (path, schema): (u32, Write) = match dialect {
         Dialect::V2 => (2, |value, out| v2::SCHEMA.write(value, out)),
         Dialect::V3 => (1, v3::schema_or_reference),
     };

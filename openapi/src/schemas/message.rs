@@ -8,9 +8,11 @@ use crate::Dialect;
 use crate::json::{self, Object};
 use crate::kinds::Kind;
 
-/// Messages of which only one field at a time is set (x-kubernetes-unions): the field that says which, and the others with
-/// the words for them.
-const UNIONS: [(&str, Option<&str>, &[(&str, &str)]); 8] = [
+/// The name of a message, the field that says which of the others is set, and those with the words for them.
+type Union = (&'static str, Option<&'static str>, &'static [(&'static str, &'static str)]);
+
+/// Messages of which only one field at a time is set (x-kubernetes-unions).
+const UNIONS: [Union; 8] = [
     ("io.k8s.api.core.v1.AppArmorProfile", Some("type"), &[("localhostProfile", "LocalhostProfile")]),
     ("io.k8s.api.core.v1.PodSchedulingGroup", None, &[("podGroupName", "PodGroupName")]),
     ("io.k8s.api.core.v1.SeccompProfile", Some("type"), &[("localhostProfile", "LocalhostProfile")]),

@@ -24,14 +24,17 @@ pub(crate) struct Custom(Mutex<HashMap<SmolStr, Arc<Kinds>>>);
 #[derive(Default)]
 pub(super) struct Kinds(BTreeMap<SmolStr, Arc<Kind>>);
 
+/// A version by its position, and how its parts are written.
+type Part = (usize, Dialect, Form);
+
 /// One kind as one state of its definition has it.
 struct Kind {
     definition: Arc<Object>,
     resource: Arc<Resource>,
     /// A hash of what its parts are made from.
     tag: String,
-    /// Paths and types, by version, dialect and form.
-    parts: Mutex<HashMap<(usize, Dialect, Form), [Arc<Fragment>; 2]>>,
+    /// Paths and types.
+    parts: Mutex<HashMap<Part, [Arc<Fragment>; 2]>>,
 }
 
 /// What decides about a kind's parts. A definition changes more often than that: its status, its annotations.

@@ -168,7 +168,7 @@ fn not_acceptable() -> Response<Body> {
 
 impl Found {
     fn answer(&self, headers: &HeaderMap) -> Response<Body> {
-        let mut response = etag::answer(headers, &self.hash, self.media, || Body::empty());
+        let mut response = etag::answer(headers, &self.hash, self.media, Body::empty);
         if response.status() == StatusCode::OK {
             let gzip = media::takes_gzip(headers);
             let (body, length) = self.document.body(gzip);
