@@ -15,7 +15,6 @@ pub mod crd;
 pub mod document;
 pub mod names;
 pub mod object;
-pub mod openapi;
 pub mod patch;
 pub mod quantity;
 pub mod rbac;
