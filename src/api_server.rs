@@ -190,6 +190,7 @@ pub(crate) fn options(args: &StoreArgs) -> ShardOptions {
         not_ready_toleration_seconds: args.default_not_ready_toleration_seconds,
         unreachable_toleration_seconds: args.default_unreachable_toleration_seconds,
         webhook_allow: args.webhook_allow.clone(),
+        authorization: args.authorization_mode.clone(),
         ..ShardOptions::default()
     }
 }
@@ -249,6 +250,7 @@ impl ApiServer {
             cluster_domain: args.cluster_domain.clone(),
             service_cidr,
             tokens,
+            authorization: args.store.authorization_mode.clone(),
             client_ca: Some(pki.ca()),
             kubelets: KubeletAccess {
                 identity: Some((pki.kubelet_client().certificate, pki.kubelet_client().key)),

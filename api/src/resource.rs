@@ -14,6 +14,29 @@ use crate::document::Value;
 use crate::schema::{Schema, Shape, TypeId};
 use crate::strategy::Strategy;
 
+/// Kinds whose deletion answers the last state; others answer a `Status` (ReturnDeletedObject).
+const ANSWERS_LAST_STATE: [&str; 19] = [
+    "csidrivers.storage.k8s.io",
+    "csinodes.storage.k8s.io",
+    "deviceclasses.resource.k8s.io",
+    "devicetaintrules.resource.k8s.io",
+    "namespaces",
+    "persistentvolumeclaims",
+    "persistentvolumes",
+    "pods",
+    "podtemplates",
+    "resourceclaims.resource.k8s.io",
+    "resourceclaimtemplates.resource.k8s.io",
+    "resourcepoolstatusrequests.resource.k8s.io",
+    "resourcequotas",
+    "resourceslices.resource.k8s.io",
+    "serviceaccounts",
+    "services",
+    "storageclasses.storage.k8s.io",
+    "volumeattachments.storage.k8s.io",
+    "volumeattributesclasses.storage.k8s.io",
+];
+
 /// Number of a kind in its [`crate::Registry`]. Not stable across processes: keys and the wire carry [`Resource::id_name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceId(pub u32);
@@ -258,6 +281,11 @@ impl Resource {
     /// Whether it is no built-in kind.
     pub fn is_custom(&self) -> bool {
         self.served.first().is_none_or(|served| served.custom.is_some())
+    }
+
+    /// Whether a deletion answers what was deleted, and not a `Status`.
+    pub fn answers_last_state(&self) -> bool {
+        ANSWERS_LAST_STATE.contains(&self.id_name.as_str())
     }
 
     /// The rules of a served version.

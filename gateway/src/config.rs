@@ -8,6 +8,7 @@ use smol_str::SmolStr;
 
 use crate::authn::Tokens;
 pub use crate::relay::RelayLimits;
+use shards::authorization::Mode;
 
 /// Everything that a gateway does not find out by itself.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct GatewayConfig {
     pub service_cidr: Ipv4Net,
     /// Bearer tokens that are accepted in the default cluster (`--token-auth-file`).
     pub tokens: Tokens,
+    /// Who is asked whether somebody may, in order (`--authorization-mode`).
+    pub authorization: Vec<Mode>,
     /// PEM file of the CA whose client certificates are accepted.
     pub client_ca: Option<PathBuf>,
     /// How kubelets are reached.
@@ -44,6 +47,7 @@ impl Default for GatewayConfig {
             cluster_domain: None,
             service_cidr: Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 96, 0, 0), 12),
             tokens: Tokens::default(),
+            authorization: vec![Mode::Rbac],
             client_ca: None,
             kubelets: KubeletAccess::default(),
             webhook_allow: Vec::new(),

@@ -16,6 +16,7 @@ mod completion;
 mod config;
 mod continuation;
 mod forms;
+mod impersonation;
 mod kinds;
 mod list;
 mod media;
@@ -63,6 +64,7 @@ use media::Output;
 use metrics::{ClusterLabel, Metrics, ResourceLabels};
 use relay::Relays;
 use request::RequestInfo;
+use shards::authorization::Authorizer;
 use unread::Unread;
 
 /// Serves the Kubernetes API over a set of shards.
@@ -83,6 +85,7 @@ pub(crate) struct Inner {
     pub(crate) conversions: Conversions,
     pub(crate) kinds: Kinds,
     pub(crate) clusters: Clusters,
+    pub(crate) authorizer: Authorizer,
     pub(crate) documents: routes::Documents,
     /// What `/metrics` shows; the binary hands it in when everything has registered.
     pub(crate) exposed: OnceLock<Arc<MetricsRegistry>>,
@@ -116,8 +119,11 @@ impl Gateway {
         let (id, tokens) = (config.cluster.clone(), config.tokens.clone());
         let clusters = Clusters::new(topology.clone(), registry.clone(), ambient.clone(), id, tokens);
         let kinds = Kinds::new(topology.clone(), registry.clone(), ambient.clock.clone(), stopping.clone());
+        let (modes, clock) = (config.authorization.clone(), ambient.clock.clone());
+        let authorizer = Authorizer::new(modes, topology.clone(), registry.clone(), clock, stopping.clone());
         let inner = Arc::new(Inner {
             clusters,
+            authorizer,
             forms,
             conversions,
             kinds,
@@ -170,15 +176,17 @@ impl Gateway {
             let mut completion = Completion::begin(&inner, Arc::new(info), request.headers());
             let wishes = request.headers().clone();
             let head = request.method() == Method::HEAD;
-            let known = cluster.and_then(|cluster| {
+            let known = async {
+                let cluster = cluster?;
                 let user = identify(&cluster, &completion.info, &request, identity)?;
+                let user = impersonation::apply(&inner.authorizer, &cluster.id, user, request.headers_mut()).await?;
                 Ok((cluster, user))
-            });
-            let mut response = match known {
+            };
+            let mut response = match known.await {
                 Ok((cluster, user)) => {
                     completion.user = Some(user.clone());
                     let ticket = Ticket { info: completion.info.clone(), user, cluster };
-                    allowed(&routes, request, ticket).await
+                    allowed(&inner, &routes, request, ticket).await
                 }
                 Err(status) => routes::refusal(status),
             };
@@ -260,11 +268,12 @@ fn anonymous() -> UserInfo {
 }
 
 async fn allowed(
+    inner: &Inner,
     routes: &TowerToHyperService<axum::Router>,
     mut request: Request<Body>,
     ticket: Ticket,
 ) -> Response<Body> {
-    if let Err(status) = authz::authorize(&ticket.user, &ticket.info) {
+    if let Err(status) = authz::authorize(&inner.authorizer, &ticket.user, &ticket.info).await {
         return routes::refusal(status);
     }
     request.extensions_mut().insert(ticket);

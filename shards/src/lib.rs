@@ -7,6 +7,7 @@
 //! Invariants: an acknowledged write is durable (relaxed kinds: soon); nobody reads what was never committed; versions
 //! strictly increase; every commit is fenced by the epochs of the slots that it writes to.
 
+pub mod authorization;
 pub mod backup;
 pub mod bootstrap;
 pub mod commit;

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::authorization::{Authorizer, Mode};
 use crate::checkpoint::Logs;
 use crate::claim::{self, Taken};
 use crate::clock::HybridClock;
@@ -68,6 +69,8 @@ pub struct ShardOptions {
     pub repair_after: Duration,
     /// Loopback, link-local and other internal addresses, networks and hosts that webhooks may have.
     pub webhook_allow: Vec<String>,
+    /// Who is asked whether somebody may, where admission needs to know (`--authorization-mode`).
+    pub authorization: Vec<Mode>,
 }
 
 impl Default for ShardOptions {
@@ -85,6 +88,7 @@ impl Default for ShardOptions {
             event_ttl: Duration::from_secs(3600),
             repair_after: Duration::from_secs(300),
             webhook_allow: Vec::new(),
+            authorization: vec![Mode::Rbac],
         }
     }
 }
@@ -164,6 +168,8 @@ pub struct Shard {
     pub(crate) followed: Followed,
     pub(crate) webhooks: Webhooks,
     pub(crate) conversions: Conversions,
+    /// Since it follows anything; ends with that.
+    pub(crate) authorizer: RwLock<Option<Arc<Authorizer>>>,
     this: Weak<Shard>,
 }
 
@@ -218,6 +224,7 @@ impl Shard {
             followed,
             webhooks: Webhooks::default(),
             conversions: Conversions::new(CONVERSIONS),
+            authorizer: RwLock::default(),
             recent,
             sequencer: Arc::new(Sequencer::new(clock, layout.clone(), lease.clone())),
             ambient,

@@ -84,7 +84,7 @@ impl<'a> Place<'a> {
     fn of_field(shape: Shape<'a>, field: &'a Field) -> Self {
         match (&field.of, Self::of(shape, &field.of)) {
             (Type::List(items), _) => Self::List(shape, items, Items::of(field)),
-            (_, Self::Message(shape, atomic)) => Self::Message(shape, atomic || field.atomic),
+            (_, Self::Message(shape, atomic)) => Self::Message(shape, (atomic && !field.granular) || field.atomic),
             (_, Self::Map(shape, values, _)) => Self::Map(shape, values, field.atomic),
             (_, place) => place,
         }

@@ -14,7 +14,7 @@ use crate::resource::{Resource, ResourceId, Rules, SelectableField, Served, Spre
 use crate::schema::{Schema, TypeId};
 use crate::strategy::ScalePaths;
 
-const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
 /// What every document of a custom kind is: kind, apiVersion and metadata, and whatever else.
 static DOCUMENT: LazyLock<TypeId> = LazyLock::new(|| {

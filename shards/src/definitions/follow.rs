@@ -46,6 +46,11 @@ impl Definitions {
         tokio::join!(self.informer.clone().run(stop.clone()), keeping);
     }
 
+    /// Every definition that is known here.
+    pub fn all(&self) -> Vec<Arc<Object>> {
+        self.informer.all()
+    }
+
     /// The copy of the definitions.
     pub(crate) fn informer(&self) -> &Arc<Informer> {
         &self.informer

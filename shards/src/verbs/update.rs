@@ -127,7 +127,7 @@ pub(crate) async fn replace_with(
     replace: &mut Replace<'_>,
     hook: &mut Hook<'_>,
 ) -> Result<Answer, ShardError> {
-    let looked_up = LookedUp::default();
+    let looked_up = LookedUp::before_update(call).await?;
     let mut replacement = Replacement { part, replace, warnings: Vec::new() };
     let mut answer = write(call, dry_run, |view| decide(call, view, &mut replacement, &looked_up, hook)).await?;
     answer.warnings.append(&mut replacement.warnings);
