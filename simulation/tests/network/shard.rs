@@ -90,10 +90,11 @@ impl Process {
             Ended::Fenced => None,
             Ended::Broken(reason) => Some(format!("the store is broken: {reason}")),
         };
-        let _ = tokio::time::timeout(FLUSH, &mut life.served).await;
-        life.served.abort();
-        // Its port is free again when it is gone.
-        let _ = life.served.await;
+        if tokio::time::timeout(FLUSH, &mut life.served).await.is_err() {
+            life.served.abort();
+            // Its port is free again when it is gone.
+            let _ = life.served.await;
+        }
         Ok(end)
     }
 
