@@ -19,8 +19,7 @@ use robustness::load::{self, Fault, Ran, RunError};
 use tokio::sync::mpsc;
 use wire::Role;
 
-use crate::net::dial;
-use crate::setup::{GATEWAYS, Host, SHARDS, Setup, address, gateway, shard};
+use crate::setup::{GATEWAYS, SHARDS, Setup, Start, address, gateway, shard};
 
 /// What an administrator does.
 pub(crate) struct Pinning {
@@ -39,12 +38,12 @@ pub(crate) struct Heard {
 
 pub(crate) async fn run(
     setup: Arc<Setup>,
-    host: Arc<Host>,
+    start: Start,
     heard: Arc<Heard>,
     pins: mpsc::UnboundedReceiver<Pinning>,
 ) -> turmoil::Result {
-    let (ambient, _) = host.start(setup.seed);
-    let calling = setup.calling(setup.identity(Role::Admin, &ambient)?, &ambient);
+    let ambient = start.ambient.clone();
+    let calling = setup.calling(setup.identity(Role::Admin, &ambient)?, &start);
     tokio::spawn(administrate(Ways::new(calling, None), pins));
     // Nothing goes wrong before they all serve, and nothing is tried again.
     while !setup.serving.iter().all(|serving| serving.load(Ordering::Relaxed)) {
@@ -54,7 +53,7 @@ pub(crate) async fn run(
         connect_deadline: Duration::from_secs(1),
         ping_interval: Duration::from_millis(400),
         ping_timeout: Duration::from_millis(400),
-        dial: dial(),
+        dial: start.network.dial_https(),
         ..HttpsOptions::new(ambient.clone())
     };
     let factories: Result<Vec<HttpsFactory>, _> =

@@ -13,8 +13,10 @@ pub(crate) type Links = Vec<(String, String)>;
 /// Something that the world does to itself.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// A host crashes, and starts again after that time.
-    Crash(String, Duration),
+    /// A process is killed, and starts again after that time.
+    Kill(String, Duration),
+    /// A machine loses its power, and is back after that time: nobody is told that its connections are gone.
+    PowerCut(String, Duration),
     /// A shard leaves, as under SIGTERM, and comes back after that time.
     Leave(u16, Duration),
     /// What is said on links is lost, in both directions.
@@ -64,9 +66,14 @@ fn one(dice: &mut Dice, at: Duration, steps: &mut Vec<(Duration, Step)>) {
     // Some leases.
     let time = up_to(dice, 3 * TIMING.ttl);
     let step = match dice.below(15) {
-        0..3 => Step::Crash(shard(any_shard(dice)), time),
-        3 => Step::Crash(any_gateway(dice), time),
-        4 => Step::Crash(STORE.to_owned(), Duration::from_millis(50) + time / 4),
+        0..5 => {
+            let (host, time) = match dice.below(5) {
+                0 => (STORE.to_owned(), Duration::from_millis(50) + time / 4),
+                1 => (any_gateway(dice), time),
+                _ => (shard(any_shard(dice)), time),
+            };
+            if dice.below(2) == 0 { Step::Kill(host, time) } else { Step::PowerCut(host, time) }
+        }
         5 => Step::Leave(any_shard(dice), time),
         6 => {
             let slots = (0..1 + dice.below(4)).map(|_| dice.below(u64::from(SLOTS)) as u16).collect();

@@ -12,15 +12,14 @@ use prometheus_client::registry::Registry as MetricsRegistry;
 use tokio_util::sync::CancellationToken;
 use wire::Role;
 
-use crate::net::Listener;
 use crate::planted::{Bug, Renaming};
-use crate::setup::{Host, PORT, SHARDS, Setup, address, shard};
+use crate::setup::{PORT, SHARDS, Setup, Start, address, shard};
 
 /// For ever.
-pub(crate) async fn run(setup: Arc<Setup>, host: Arc<Host>, number: u16) -> turmoil::Result {
+pub(crate) async fn run(setup: Arc<Setup>, start: Start, number: u16) -> turmoil::Result {
     setup.serving[usize::from(number)].store(false, Ordering::Relaxed);
-    let (ambient, _) = host.start(setup.seed);
-    let calling = setup.calling(setup.identity(Role::Gateway, &ambient)?, &ambient);
+    let ambient = start.ambient.clone();
+    let calling = setup.calling(setup.identity(Role::Gateway, &ambient)?, &start);
     let ways = Ways::new(calling, None);
     let services: Arc<dyn Services> = match setup.bug {
         Bug::RequestIdsChange => Arc::new(Renaming { ways: ways.clone(), ambient: ambient.clone() }),
@@ -54,7 +53,7 @@ pub(crate) async fn run(setup: Arc<Setup>, host: Arc<Host>, number: u16) -> turm
     };
     let registry = setup.registry.clone();
     let gateway = Gateway::new(config, topology, registry, ambient, &mut MetricsRegistry::default());
-    let listener = Listener::bind(PORT).await?;
+    let listener = start.network.listen(PORT).await?;
     setup.serving[usize::from(number)].store(true, Ordering::Relaxed);
     gateway.serve_on(listener, setup.pki.server(), CancellationToken::new()).await?;
     Ok(())

@@ -83,10 +83,10 @@ impl Setup {
         Identity::ensure(&self.internal_ca(), role, ambient)
     }
 
-    /// How a process of that role calls others.
-    pub(crate) fn calling(&self, identity: Identity, ambient: &Ambient) -> Calling {
-        let calling = Calling::new(identity, self.registry.clone(), ambient.clone());
-        Calling { dial: Arc::new(Network), timing: TIMING, ..calling }
+    /// How a process calls others.
+    pub(crate) fn calling(&self, identity: Identity, start: &Start) -> Calling {
+        let calling = Calling::new(identity, self.registry.clone(), start.ambient.clone());
+        Calling { dial: Arc::new(start.network.clone()), timing: TIMING, ..calling }
     }
 
     /// The administrator's way to a gateway.
@@ -100,25 +100,50 @@ impl Setup {
 pub(crate) struct Host {
     pub(crate) name: String,
     clock: Arc<HostClock>,
+    seed: u64,
     starts: AtomicU64,
-    /// SIGTERM for the start that runs.
-    pub(crate) leaving: Mutex<CancellationToken>,
+    start: Mutex<Start>,
     /// How the last start ended by itself.
     pub(crate) ended: Mutex<Option<String>>,
 }
 
 impl Host {
-    pub(crate) fn new(name: String, clock: Arc<HostClock>) -> Arc<Self> {
-        let (starts, leaving, ended) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
-        Arc::new(Self { name, clock, starts, leaving, ended })
+    pub(crate) fn new(name: String, clock: Arc<HostClock>, seed: u64) -> Arc<Self> {
+        let start = Mutex::new(Start::new(&name, &clock, seed, 0));
+        Arc::new(Self { name, clock, seed, starts: AtomicU64::new(0), start, ended: Mutex::default() })
     }
 
-    /// A start: its time and chance, and what tells it to leave. No two starts of any hosts draw the same numbers.
-    pub(crate) fn start(&self, seed: u64) -> (Ambient, CancellationToken) {
-        let start = self.starts.fetch_add(1, Ordering::Relaxed);
-        let drawn = xxh3_64(format!("{seed} {} {start}", self.name).as_bytes());
-        let leaving = CancellationToken::new();
-        *self.leaving.lock() = leaving.clone();
-        (Ambient { clock: self.clock.clone(), entropy: Arc::new(Seeded::new(drawn)) }, leaving)
+    /// Its next start.
+    pub(crate) fn begin(&self) -> Start {
+        let count = 1 + self.starts.fetch_add(1, Ordering::Relaxed);
+        let start = Start::new(&self.name, &self.clock, self.seed, count);
+        *self.start.lock() = start.clone();
+        start
+    }
+
+    /// The newest start.
+    pub(crate) fn start(&self) -> Start {
+        self.start.lock().clone()
+    }
+}
+
+/// What one start of a host has for itself.
+#[derive(Clone)]
+pub(crate) struct Start {
+    pub(crate) ambient: Ambient,
+    pub(crate) network: Network,
+    /// SIGTERM.
+    pub(crate) leaving: CancellationToken,
+    /// SIGKILL.
+    pub(crate) killed: CancellationToken,
+}
+
+impl Start {
+    /// No two starts of any hosts draw the same numbers.
+    fn new(name: &str, clock: &Arc<HostClock>, seed: u64, count: u64) -> Self {
+        let entropy = Arc::new(Seeded::new(xxh3_64(format!("{seed} {name} {count}").as_bytes())));
+        let ambient = Ambient { clock: clock.clone(), entropy };
+        let (leaving, killed) = (CancellationToken::new(), CancellationToken::new());
+        Self { ambient, network: Network::default(), leaving, killed }
     }
 }

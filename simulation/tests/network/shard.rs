@@ -9,7 +9,6 @@ use ::shards::rpc::server::{Offered, OfferedMember};
 use ::shards::service::ShardService;
 use ::shards::{Health, Shard, ShardConfig, ShardMetrics};
 use ::store::SharedStore;
-use api::ambient::Ambient;
 use simulation::TIMING as LEASES;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,8 +16,8 @@ use tonic::service::RoutesBuilder;
 use wire::store::{RemoteOptions, RemoteStore};
 use wire::{Link, Role};
 
-use crate::net::{Listener, Network, TIMING};
-use crate::setup::{Host, PORT, STORE, Setup, address};
+use crate::net::TIMING;
+use crate::setup::{Host, PORT, STORE, Setup, Start, address};
 
 /// Between two tries to follow the directory.
 const FOLLOW_AGAIN: Duration = Duration::from_millis(10);
@@ -28,15 +27,15 @@ const JOIN_AGAIN: Duration = Duration::from_millis(40);
 const FLUSH: Duration = Duration::from_millis(200);
 
 /// Life after life, until one leaves because it is told to, or there can be no further one.
-pub(crate) async fn run(setup: Arc<Setup>, host: Arc<Host>, ordinal: u16) -> turmoil::Result {
-    let (ambient, leaving) = host.start(setup.seed);
-    let identity = setup.identity(Role::Shard, &ambient)?;
-    let link = Link::new(&address(STORE), Role::Store, &identity, Arc::new(Network), TIMING, &ambient)?;
+pub(crate) async fn run(setup: Arc<Setup>, host: Arc<Host>, start: Start, ordinal: u16) -> turmoil::Result {
+    let identity = setup.identity(Role::Shard, &start.ambient)?;
+    let dial = Arc::new(start.network.clone());
+    let link = Link::new(&address(STORE), Role::Store, &identity, dial, TIMING, &start.ambient)?;
     let store: SharedStore = Arc::new(RemoteStore::new(link, RemoteOptions::default()));
-    let calling = setup.calling(identity, &ambient);
-    let process = Process { setup, name: host.name.clone(), ordinal, ambient, calling, store };
+    let calling = setup.calling(identity, &start);
+    let process = Process { setup, name: host.name.clone(), ordinal, start, calling, store };
     loop {
-        match process.live(&leaving).await {
+        match process.live().await {
             Ok(Some(end)) => {
                 *host.ended.lock() = Some(end);
                 return Ok(());
@@ -55,7 +54,7 @@ struct Process {
     setup: Arc<Setup>,
     name: String,
     ordinal: u16,
-    ambient: Ambient,
+    start: Start,
     calling: Calling,
     store: SharedStore,
 }
@@ -74,9 +73,9 @@ struct Life {
 
 impl Process {
     /// One life; how the process ends with it, if it does.
-    async fn live(&self, leaving: &CancellationToken) -> Result<Option<String>, Failure> {
+    async fn live(&self) -> Result<Option<String>, Failure> {
         let mut life = self.begin().await?;
-        let ended = life.run(leaving).await;
+        let ended = life.run(&self.start.leaving).await;
         life.stop.cancel();
         let flushed = tokio::time::timeout(FLUSH, &mut life.running).await.is_ok();
         life.running.abort();
@@ -99,7 +98,8 @@ impl Process {
     }
 
     async fn begin(&self) -> Result<Life, Failure> {
-        let Self { setup, ambient, calling, store, .. } = self;
+        let Self { setup, calling, store, .. } = self;
+        let ambient = &self.start.ambient;
         let wanted = Identity {
             ordinal: Some(self.ordinal),
             addresses: vec![address(&self.name).into()],
@@ -125,7 +125,7 @@ impl Process {
         let mut routes = RoutesBuilder::default();
         Offered::new(service, setup.registry.clone(), serving.clone()).add_to(&mut routes);
         OfferedMember::new(&member, serving.clone()).add_to(&mut routes);
-        let listener = Listener::bind(PORT).await?;
+        let listener = self.start.network.listen(PORT).await?;
         let served = wire::serve::serve(listener, &calling.identity, routes.routes(), TIMING, serving.clone())?;
         let mapping = Mapping::new(ways);
         shard.connect(mapping.topology());

@@ -8,19 +8,19 @@ use tokio_util::sync::CancellationToken;
 use wire::Role;
 use wire::store::{StoreService, routes};
 
-use crate::net::{Listener, TIMING};
+use crate::net::TIMING;
 use crate::planted::{Bug, Unfenced};
-use crate::setup::{Host, PORT, Setup};
+use crate::setup::{PORT, Setup, Start};
 
 /// For ever.
-pub(crate) async fn run(setup: Arc<Setup>, host: Arc<Host>, disk: VolatileStore) -> turmoil::Result {
-    let (ambient, _) = host.start(setup.seed);
-    let identity = setup.identity(Role::Store, &ambient)?;
+pub(crate) async fn run(setup: Arc<Setup>, start: Start, disk: VolatileStore) -> turmoil::Result {
+    let identity = setup.identity(Role::Store, &start.ambient)?;
     let store: SharedStore = match setup.bug {
         Bug::NoFencing => Arc::new(Unfenced(Arc::new(disk))),
         _ => Arc::new(disk),
     };
     let routes = routes(StoreService::new(store));
-    wire::serve::serve(Listener::bind(PORT).await?, &identity, routes, TIMING, CancellationToken::new())?.await;
+    let listener = start.network.listen(PORT).await?;
+    wire::serve::serve(listener, &identity, routes, TIMING, CancellationToken::new())?.await;
     Ok(())
 }

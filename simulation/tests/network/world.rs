@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::clients::{self, Heard, Pinning};
 use crate::clock::HostClock;
 use crate::faults::{Links, Step, plan};
 use crate::planted::Bug;
-use crate::setup::{CLIENTS, GATEWAYS, Host, SHARDS, STORE, Setup, gateway, shard};
+use crate::setup::{CLIENTS, GATEWAYS, Host, SHARDS, STORE, Setup, Start, gateway, shard};
 
 /// The longest that a message takes on a link to which nothing happens.
 const LATENCY: Duration = Duration::from_millis(5);
@@ -32,11 +33,14 @@ const END: Duration = Duration::from_secs(60);
 struct Machine {
     host: Arc<Host>,
     start_at: Option<Duration>,
+    /// It was killed, and its sockets are being closed.
+    dying: bool,
     /// After how long it starts again when it has left.
     away: Duration,
 }
 
 struct World {
+    seed: u64,
     sim: Sim<'static>,
     dice: Dice,
     disk: VolatileStore,
@@ -58,14 +62,29 @@ pub(crate) fn run(seed: u64, bug: Bug) -> Outcome {
     api::slot::use_few(SLOTS);
     let mut world = World::new(seed, bug);
     let ended = loop {
-        world.act();
         world.keep_up();
+        world.act();
         match world.sim.step() {
             Ok(false) => {}
             ended => break ended,
         }
     };
     world.outcome(ended.err().map(|error| error.to_string()))
+}
+
+/// Runs a host's software. When it ends or is killed, nothing is heard of it any more but that its sockets are closed.
+async fn until_killed(start: Start, run: impl Future<Output = turmoil::Result>) -> turmoil::Result {
+    let mut run = pin!(run);
+    let ended = tokio::select! {
+        biased;
+        () = start.killed.cancelled() => None,
+        ended = &mut run => Some(ended),
+    };
+    start.network.close();
+    match ended {
+        Some(ended) => ended,
+        None => std::future::pending().await,
+    }
 }
 
 impl World {
@@ -91,6 +110,7 @@ impl World {
         let disk = VolatileStore::new(dice.below(u64::MAX), Some(SYNC));
         let (heard, (pins, pinning)) = (Arc::<Heard>::default(), mpsc::unbounded_channel());
         let mut world = Self {
+            seed,
             sim,
             dice,
             disk: disk.clone(),
@@ -104,17 +124,20 @@ impl World {
             wrong: Vec::new(),
         };
         let all = setup.clone();
-        world.host(STORE.to_owned(), move |host| crate::store::run(all.clone(), host, disk.clone()));
+        world.host(STORE.to_owned(), move |host| crate::store::run(all.clone(), host.start(), disk.clone()));
         for ordinal in 0..SHARDS {
             let all = setup.clone();
-            world.host(shard(ordinal), move |host| crate::shard::run(all.clone(), host, ordinal));
+            world.host(shard(ordinal), move |host| {
+                let start = host.start();
+                crate::shard::run(all.clone(), host, start, ordinal)
+            });
         }
         for number in 0..GATEWAYS {
             let all = setup.clone();
-            world.host(gateway(number), move |host| crate::gateway::run(all.clone(), host, number));
+            world.host(gateway(number), move |host| crate::gateway::run(all.clone(), host.start(), number));
         }
-        let host = Host::new(CLIENTS.to_owned(), HostClock::new(Duration::ZERO, 0));
-        world.sim.client(CLIENTS, clients::run(setup, host, heard, pinning));
+        let host = Host::new(CLIENTS.to_owned(), HostClock::new(Duration::ZERO, 0), seed);
+        world.sim.client(CLIENTS, clients::run(setup, host.begin(), heard, pinning));
         world
     }
 
@@ -125,9 +148,12 @@ impl World {
         let boot = Duration::from_secs(1000 + self.dice.below(100_000));
         // Some wall clocks are wrong.
         let skew = if self.dice.below(4) == 0 { self.dice.below(4_000_000) as i64 - 2_000_000 } else { 0 };
-        let host = Host::new(name.clone(), HostClock::new(boot, skew));
-        let machine = Machine { host: host.clone(), start_at: None, away: Duration::ZERO };
-        self.sim.host(name.as_str(), move || run(host.clone()));
+        let host = Host::new(name.clone(), HostClock::new(boot, skew), self.seed);
+        let machine = Machine { host: host.clone(), start_at: None, dying: false, away: Duration::ZERO };
+        self.sim.host(name.as_str(), move || {
+            let start = host.begin();
+            until_killed(start, run(host.clone()))
+        });
         self.machines.insert(name, machine);
     }
 
@@ -160,11 +186,22 @@ impl World {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Crash(host, time) => self.crash(&host, time),
+            Step::Kill(name, time) => {
+                if let Some(machine) = self.fall(&name, time) {
+                    machine.dying = true;
+                    machine.host.start().killed.cancel();
+                }
+            }
+            Step::PowerCut(name, time) => {
+                if let Some(machine) = self.fall(&name, time) {
+                    machine.host.start().network.close();
+                    self.crash(&name);
+                }
+            }
             Step::Leave(ordinal, time) => {
                 let machine = self.machines.get_mut(&shard(ordinal)).expect("a shard");
                 machine.away = time;
-                machine.host.leaving.lock().cancel();
+                machine.host.start().leaving.cancel();
             }
             Step::Cut(links) => links.iter().for_each(|(a, b)| self.sim.partition(a.as_str(), b.as_str())),
             Step::CutOneWay(links) => {
@@ -197,13 +234,16 @@ impl World {
         }
     }
 
-    fn crash(&mut self, name: &str, time: Duration) {
-        let at = self.sim.elapsed() + time;
-        let machine = self.machines.get_mut(name).expect("a host");
-        if machine.start_at.is_some() {
-            return;
-        }
+    /// A host that runs, which is to start again after that time.
+    fn fall(&mut self, name: &str, time: Duration) -> Option<&mut Machine> {
+        // Not before it has ended.
+        let at = self.sim.elapsed() + time + Duration::from_millis(5);
+        let machine = self.machines.get_mut(name).filter(|machine| machine.start_at.is_none())?;
         machine.start_at = Some(at);
+        Some(machine)
+    }
+
+    fn crash(&mut self, name: &str) {
         self.sim.crash(name);
         if name == STORE {
             let (waited, happened) = self.disk.crash();
@@ -230,6 +270,9 @@ impl World {
     /// Sees to who has ended, and starts whose time has come.
     fn keep_up(&mut self) {
         let now = self.sim.elapsed();
+        let is_dead = |(name, machine): (&String, &mut Machine)| mem::take(&mut machine.dying).then(|| name.clone());
+        let dead: Vec<String> = self.machines.iter_mut().filter_map(is_dead).collect();
+        dead.iter().for_each(|name| self.crash(name));
         let mut told = Vec::new();
         for (name, machine) in &mut self.machines {
             if let Some(end) = machine.host.ended.lock().take() {
