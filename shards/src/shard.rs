@@ -17,11 +17,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::authorization::{Authorizer, Mode};
 use crate::checkpoint::Logs;
 use crate::claim::{self, Taken};
 use crate::clock::HybridClock;
 use crate::commit::{Committer, Health};
 use crate::contents;
+use crate::conversion::Conversions;
 use crate::follow::Followed;
 use crate::keys::Epoch;
 use crate::layout::Layout;
@@ -30,7 +32,7 @@ use crate::metrics::{Metrics, ShardMetrics};
 use crate::moves::Moves;
 use crate::policies::Compiled;
 use crate::recent::Recent;
-use crate::reviews::{Authority, Masters, Memo};
+use crate::reviews::Memo;
 use crate::sequencer::{Sequencer, TableId};
 use crate::service::{
     Answer, History, HistoryRequest, ListPage, ListRequest, Request, ShardError, ShardService, SubscribeRequest,
@@ -38,7 +40,7 @@ use crate::service::{
 };
 use crate::table::Table;
 use crate::topology::Topology;
-use crate::verbs::Row;
+use crate::verbs::{Converted, Row};
 use crate::webhooks::Webhooks;
 use crate::{verbs, watch as watching};
 
@@ -69,8 +71,8 @@ pub struct ShardOptions {
     pub repair_after: Duration,
     /// Loopback, link-local and other internal addresses, networks and hosts that webhooks may have.
     pub webhook_allow: Vec<String>,
-    /// Who says what users may do, to expressions of admission that ask.
-    pub authority: Arc<dyn Authority>,
+    /// Who is asked whether somebody may, where admission needs to know (`--authorization-mode`).
+    pub authorization: Vec<Mode>,
 }
 
 impl Default for ShardOptions {
@@ -88,7 +90,7 @@ impl Default for ShardOptions {
             event_ttl: Duration::from_secs(3600),
             repair_after: Duration::from_secs(300),
             webhook_allow: Vec::new(),
-            authority: Arc::new(Masters),
+            authorization: vec![Mode::Rbac],
         }
     }
 }
@@ -168,8 +170,14 @@ pub struct Shard {
     pub(crate) followed: Followed,
     pub(crate) webhooks: Webhooks,
     pub(crate) policies: Compiled,
+    pub(crate) conversions: Conversions,
+    /// Since it follows anything; ends with that.
+    pub(crate) authorizer: RwLock<Option<Arc<Authorizer>>>,
     this: Weak<Shard>,
 }
+
+/// Bytes of custom objects that are kept in other versions than the stored one, for those who write in these.
+const CONVERSIONS: usize = 8 << 20;
 
 impl Shard {
     /// Claims the ordinal and the slots, whoever has them, and reads what is in them.
@@ -219,6 +227,8 @@ impl Shard {
             followed,
             webhooks: Webhooks::default(),
             policies: Compiled::default(),
+            conversions: Conversions::new(CONVERSIONS),
+            authorizer: RwLock::default(),
             recent,
             sequencer: Arc::new(Sequencer::new(clock, layout.clone(), lease.clone())),
             ambient,
@@ -324,7 +334,12 @@ impl Shard {
         let table = self.table_id(&request.cluster, request.resource)?;
         let resource = self.registry.row(&request.cluster, request.resource);
         let undefined = || Status::unavailable("this shard has not heard yet how that kind is defined");
-        Ok(Row { table, resource: resource.ok_or_else(undefined)?, reviews: Memo::default() })
+        Ok(Row {
+            table,
+            resource: resource.ok_or_else(undefined)?,
+            reviews: Memo::default(),
+            converted: Converted::default(),
+        })
     }
 
     pub(crate) fn table(&self, id: TableId) -> &Table {

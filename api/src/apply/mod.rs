@@ -46,6 +46,7 @@ pub use overlay::lay_over;
 pub use scale::ScaleTracking;
 pub use set::Set;
 pub use track::{Sent, Tracking};
+pub use versions::Convert;
 
 #[cfg(test)]
 mod tests;

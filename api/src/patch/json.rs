@@ -1,6 +1,6 @@
 //! JSON patch (RFC 6902), within limits: a small patch must not make a large or deep document.
 
-use json_patch::{Patch, PatchError, PatchErrorKind, PatchOperation};
+use json_patch::{Patch, PatchError, PatchOperation};
 
 use super::does_not_apply;
 use crate::document::Value;
@@ -23,7 +23,7 @@ pub(super) fn apply(patch: Value, document: &Value) -> Result<Value, Status> {
 pub(super) struct Failed {
     at: usize,
     path: String,
-    kind: PatchErrorKind,
+    kind: String,
     /// What the reference calls it.
     words: String,
     /// Whether it was a test that did not hold.
@@ -57,7 +57,7 @@ impl Failed {
             PatchOperation::Test(_) => format!("test operation does not apply: is missing path: {path}: missing value"),
         };
         let is_test = matches!(operation, PatchOperation::Test(_)) && has_parent;
-        Self { at, path: error.path.as_str().to_owned(), kind: error.kind.clone(), words, is_test }
+        Self { at, path: error.path.as_str().to_owned(), kind: error.kind.to_string(), words, is_test }
     }
 
     pub(super) fn words(self) -> String {

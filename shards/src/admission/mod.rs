@@ -10,8 +10,10 @@
 pub(crate) mod bypass;
 mod default_toleration_seconds;
 mod namespace_lifecycle;
+mod policy_params;
 mod priority;
 mod requester;
+mod role_escalation;
 pub(crate) mod service;
 mod service_account;
 mod taint_nodes_by_condition;
@@ -23,6 +25,7 @@ use api::document::Document;
 use api::resource::{Resource, Spread};
 use api::{Object, Status, Value};
 
+use crate::authorization::{Settled, is_master};
 use crate::follow::Kind;
 use crate::service::{Outcome, Request, Verb};
 use crate::verbs::{Call, View};
@@ -59,14 +62,16 @@ pub(crate) struct Attributes<'a, 'v, 'w> {
 type Step = fn(&mut Attributes<'_, '_, '_>, &mut Value) -> Result<(), Status>;
 
 /// The steps, in order. Each looks for itself whether it is meant.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 9] = [
     requester::admit,
     namespace_lifecycle::admit,
     service_account::admit,
     taint_nodes_by_condition::admit,
     priority::admit,
     default_toleration_seconds::admit,
+    role_escalation::admit,
     bypass::admit,
+    policy_params::admit,
 ];
 
 /// Asks every step. Only for the object itself: subresources have rules of their own.
@@ -75,17 +80,27 @@ pub(crate) fn admit(attributes: &mut Attributes<'_, '_, '_>, document: &mut Valu
 }
 
 /// What was asked of other shards before the decision.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct LookedUp {
     /// The Namespace of an object that does not live in its slot.
     namespace: Option<Arc<Object>>,
     /// The PriorityClass that a Pod names, where this shard does not follow it yet.
     priority_class: Option<Arc<Object>>,
+    /// Who may what, for somebody who may not everything and writes roles, or what says who reviews writes.
+    authority: Option<Settled>,
 }
 
 impl LookedUp {
+    pub(crate) async fn before_update(call: Call<'_>) -> Result<Self, Status> {
+        let authority = match call.resource.group == bypass::GROUP && !is_master(&call.request.user) {
+            true => Some(call.authority().await?),
+            false => role_escalation::authority(call).await?,
+        };
+        Ok(Self { authority, ..Self::default() })
+    }
+
     pub(crate) async fn before_create(call: Call<'_>, document: &Value) -> Result<Self, Status> {
-        let mut looked_up = Self::default();
+        let mut looked_up = Self::before_update(call).await?;
         if call.resource.namespaced && is_apart(call.resource, &call.request.namespace) {
             let name = &call.request.namespace;
             looked_up.namespace = followed_or_asked(call, Kind::Namespaces, name).await?;

@@ -9,12 +9,13 @@
 //! Invariant: of two definitions of one group that ask for the same name, the one that was created first gets it, whichever
 //! shards own them.
 
+pub(crate) mod api_services;
 mod controller;
 mod finalizer;
 mod follow;
 mod naming;
 
-pub(crate) use controller::{apiserver, run};
+pub(crate) use controller::run;
 pub(crate) use finalizer::mark;
 pub use follow::Definitions;
 

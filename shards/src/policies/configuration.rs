@@ -30,12 +30,26 @@ pub(crate) struct Policy {
     pub(super) conditions: Conditions,
     pub(super) variables: Variables,
     pub(super) does: Does,
+    /// Whether any expression asks what users may do.
+    pub(crate) asks: bool,
 }
 
 /// What a policy does.
 pub(super) enum Does {
     Validates { validations: Vec<Validation>, annotations: Vec<Annotation> },
     Mutates { mutations: Vec<Mutation>, reinvoked: bool },
+}
+
+impl Does {
+    fn asks(&self) -> bool {
+        match self {
+            Self::Validates { validations, annotations } => {
+                validations.iter().any(|validation| validation.expression.asks())
+                    || annotations.iter().any(|annotation| annotation.value.asks())
+            }
+            Self::Mutates { mutations, .. } => mutations.iter().any(|mutation| mutation.expression.asks()),
+        }
+    }
 }
 
 /// `validations[i]`
@@ -116,15 +130,18 @@ impl Policy {
             Phase::Validating => validates(spec, &compiler, offers),
             Phase::Mutating => mutates(spec, &compiler, offers),
         };
+        let conditions = Conditions::read(spec, &compiler, param_kind.is_some());
+        let asks = conditions.ask() || variables.iter().any(|(_, variable)| variable.asks()) || does.asks();
         Self {
             version: object.version,
             name: object.name.clone(),
             matching: Matching::of_resources(spec.at(&["matchConstraints"])),
             ignores_failure: spec.text(&["failurePolicy"]) == "Ignore",
-            conditions: Conditions::read(spec, &compiler, param_kind.is_some()),
+            conditions,
             param_kind,
             variables,
             does,
+            asks,
         }
     }
 }

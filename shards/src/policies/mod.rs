@@ -112,15 +112,14 @@ impl<'a> Views<'a> {
     }
 
     /// The object and the request's kind in one version, the request's resource in another.
-    fn facts(&mut self, subject: &Subject, kind_of: usize, resource_of: usize) -> Arc<Facts> {
+    fn facts(&mut self, subject: &Subject, kind_of: usize, resource_of: usize) -> Result<Arc<Facts>, Status> {
         let key = (kind_of, resource_of);
         if let Some((_, facts)) = self.made.iter().find(|(known, _)| *known == key) {
-            return facts.clone();
+            return Ok(facts.clone());
         }
-        let served = &self.call.resource.served;
-        let facts = Arc::new(Facts::new(self.call, subject, &served[kind_of], &served[resource_of]));
+        let facts = Arc::new(Facts::new(self.call, subject, kind_of, resource_of)?);
         self.made.push((key, facts.clone()));
-        facts
+        Ok(facts)
     }
 
     /// The object has changed.

@@ -127,7 +127,7 @@ impl Run<'_> {
             }
         };
         if !policy.conditions.is_empty() {
-            let facts = self.views.facts(subject, *at, self.call.request.served);
+            let facts = self.views.facts(subject, *at, self.call.request.served)?;
             let beside = Beside { namespace: None, params: params.as_ref(), variables: &policy.variables };
             match policy.conditions.hold(&facts.bindings(beside)) {
                 Ok(true) => {}
@@ -175,7 +175,7 @@ impl Run<'_> {
         if let Some(mistake) = mutation.expression.mistake() {
             return Err(Wrong::Failed(mistake.to_string()));
         }
-        let facts = self.views.facts(subject, *at, *at);
+        let facts = self.views.facts(subject, *at, *at)?;
         let (namespace, params) = (self.namespace.as_ref(), params.as_ref());
         let bindings = facts.bindings(Beside { namespace, params, variables: &policy.variables });
         let value = match Budget::new(BUDGET).run(&mutation.expression, &bindings) {
@@ -216,7 +216,7 @@ impl Run<'_> {
 
     fn take_back(&mut self, subject: &mut Subject, at: usize, patched: Value, strict: bool) -> Result<(), Wrong> {
         let served = &self.call.resource.served[at];
-        let mut problems = subject.take_back(self.call, served, patched)?;
+        let mut problems = subject.take_back(self.call, at, patched)?;
         self.views.forget();
         // Custom resources may say what they like; what their definition does not know goes.
         if strict && served.custom.is_none() && !problems.is_empty() {

@@ -13,9 +13,8 @@ use smol_str::SmolStr;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::definitions;
 use crate::follow::Kind;
-use crate::service::{PatchType, Request, ShardError, Verb, WriteOptions};
+use crate::service::{PatchType, Request, ShardError, UserInfo, Verb, WriteOptions};
 use crate::shard::Shard;
 use crate::verbs;
 
@@ -103,7 +102,7 @@ async fn step(shard: &Shard, cluster: &SmolStr, policy: &Object) -> Result<(), S
         subresource: SmolStr::new_static("status"),
         namespace: SmolStr::default(),
         name: policy.name.clone(),
-        user: Arc::new(definitions::apiserver()),
+        user: Arc::new(UserInfo::apiserver()),
         verb: Verb::Patch { body, patch: PatchType::Apply, options, uid: String::new() },
     };
     verbs::execute(shard, &request).await.map(drop)

@@ -104,7 +104,7 @@ impl Run<'_> {
         }
         let variables = policy.variables.as_slice();
         if !policy.conditions.is_empty() {
-            let facts = self.views.facts(self.subject, at, self.call.request.served);
+            let facts = self.views.facts(self.subject, at, self.call.request.served)?;
             match policy.conditions.hold(&facts.bindings(Beside { namespace: None, params, variables })) {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
@@ -114,7 +114,7 @@ impl Run<'_> {
                 }
             }
         }
-        let facts = self.views.facts(self.subject, at, at);
+        let facts = self.views.facts(self.subject, at, at)?;
         let namespace = self.namespace.get().and_then(Option::as_ref);
         let beside = Beside { namespace, params, variables };
         let Does::Validates { validations, annotations: wanted } = &policy.does else { return Ok(()) };

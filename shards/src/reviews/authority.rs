@@ -1,70 +1,72 @@
-//! What those may do whom expressions ask about (`authorizer`), as far as a shard has to know: gateways have let the request
-//! itself pass before.
+//! What those may do whom expressions ask about (`authorizer`): by the roles that the shard had heard of when the request came.
 
 use std::fmt;
 use std::sync::Arc;
 
+use api::Status;
+use api::rbac::Action;
 use expressions::{Authorizer, Check, Decision};
-use smol_str::SmolStr;
 
+use crate::authorization::{self, Settled};
 use crate::service::UserInfo;
 use crate::verbs::Call;
 
-/// Who decides. It is asked while a write is decided, and answers from memory.
-pub trait Authority: fmt::Debug + Send + Sync {
-    /// Whether a user of a logical cluster may do what is asked about.
-    fn decide(&self, cluster: &str, user: &UserInfo, check: &Check) -> Decision;
-}
-
-/// `system:masters` may do everything, others nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Masters;
-
-impl Authority for Masters {
-    fn decide(&self, _: &str, user: &UserInfo, _: &Check) -> Decision {
-        let allowed = user.groups.iter().any(|group| group == "system:masters");
-        Decision { allowed, ..Decision::default() }
-    }
-}
-
-/// The authority, about one request.
-#[derive(Debug)]
+/// Who decides about one request. `None`: no expression asks.
 struct Asked {
-    authority: Arc<dyn Authority>,
-    cluster: SmolStr,
+    settled: Option<Settled>,
     user: Arc<UserInfo>,
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").field("user", &self.user.name).finish_non_exhaustive()
+    }
 }
 
 impl Authorizer for Asked {
     fn authorize(&self, check: &Check) -> Decision {
-        match &check.service_account {
-            Some((namespace, name)) => self.authority.decide(&self.cluster, &service_account(namespace, name), check),
-            None => self.authority.decide(&self.cluster, &self.user, check),
+        let Some(settled) = &self.settled else { return Decision::default() };
+        let decided = match &check.service_account {
+            Some((namespace, name)) => settled.decide(&service_account(namespace, name), &action(check)),
+            None => settled.decide(&self.user, &action(check)),
+        };
+        match decided {
+            authorization::Decision::Allow(reason) => Decision { allowed: true, reason, error: None },
+            authorization::Decision::NoOpinion(reason) => Decision { allowed: false, reason, error: None },
         }
+    }
+}
+
+/// What is asked about, as roles say it.
+pub(crate) fn action(check: &Check) -> Action<'_> {
+    match &check.path {
+        Some(path) => Action { verb: &check.verb, path, ..Action::default() },
+        None => Action {
+            verb: &check.verb,
+            group: &check.group,
+            resource: &check.resource,
+            subresource: &check.subresource,
+            namespace: &check.namespace,
+            name: &check.name,
+            path: "",
+        },
     }
 }
 
 /// The user that a service account is.
 fn service_account(namespace: &str, name: &str) -> UserInfo {
-    let groups = [
-        "system:serviceaccounts".to_owned(),
-        format!("system:serviceaccounts:{namespace}"),
-        "system:authenticated".into(),
-    ];
-    UserInfo { name: format!("system:serviceaccount:{namespace}:{name}"), groups: groups.into(), ..UserInfo::default() }
+    let groups = ["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}"), "system:authenticated"];
+    let groups = groups.map(str::to_owned).into();
+    UserInfo { name: format!("system:serviceaccount:{namespace}:{name}"), groups, ..UserInfo::default() }
 }
 
 impl Call<'_> {
     /// Whom expressions ask.
     pub(super) fn authorizer(&self) -> Arc<dyn Authorizer> {
-        Arc::new(Asked {
-            authority: self.shard.options.authority.clone(),
-            cluster: self.request.cluster.clone(),
-            user: self.request.user.clone(),
-        })
+        Arc::new(Asked { settled: self.reviews.authority(), user: self.request.user.clone() })
     }
 
-    /// `authorizer.requestResource`, and what is asked about the request's own object; the verb is missing.
+    /// `authorizer.requestResource`: what is asked about the request's own object; the verb is missing.
     pub(crate) fn check(&self) -> Check {
         Check {
             group: self.served.group.to_string(),
@@ -74,5 +76,12 @@ impl Call<'_> {
             name: self.request.name.to_string(),
             ..Check::default()
         }
+    }
+
+    /// The chain of authorizers, by what is known of roles.
+    pub(crate) async fn authority(&self) -> Result<Settled, Status> {
+        let authorizer = self.shard.authorizer.read().clone();
+        let authorizer = authorizer.ok_or_else(|| Status::unavailable("roles are not followed yet"))?;
+        authorizer.settled(&self.request.cluster).await
     }
 }

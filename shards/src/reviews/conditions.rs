@@ -31,6 +31,11 @@ impl Conditions {
         self.expressions.is_empty()
     }
 
+    /// Whether any of them asks what users may do.
+    pub(crate) fn ask(&self) -> bool {
+        self.expressions.iter().any(Expression::asks)
+    }
+
     /// Whether all of them hold. One that does not decides, whatever went wrong with others; otherwise a mistake is an error,
     /// or where failures are ignored the same as a condition that does not hold.
     pub(crate) fn hold<'d>(&'d self, bindings: &Bindings<'d>) -> Result<bool, String> {

@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use api::Value;
 use api::cel::admission::{self, Compiler, Mistake, Offers, PER_CALL, Wanted};
-use api::resource::Served;
+use api::{Status, Value};
 use expressions::{
     Authorizer, Bindings, Check, Declared, Document, Failure, Limit, Meter, Name, Program, authorizer,
     resource_authorizer,
@@ -32,6 +31,12 @@ impl Expression {
 
     pub(crate) fn compile_variable(compiler: &mut Compiler, name: &str, text: &str, offers: Offers) -> Self {
         Self { text: text.to_owned(), program: compiler.variable(name, text, offers) }
+    }
+
+    /// Whether it asks what users may do.
+    pub(crate) fn asks(&self) -> bool {
+        let uses = |program: &Program| program.uses("authorizer") || program.uses("authorizer.requestResource");
+        self.program.as_ref().is_ok_and(uses)
     }
 
     /// What is wrong with it.
@@ -67,15 +72,17 @@ fn anything() -> &'static Declared {
 }
 
 impl Facts {
-    /// The objects and the request's kind in one version, the request's resource in another.
-    pub(crate) fn new(call: Call<'_>, subject: &Subject, kind_of: &Served, resource_of: &Served) -> Self {
-        Self {
-            object: subject.shown(call, kind_of, &subject.document),
-            old: subject.old.as_ref().map_or(Value::Null, |old| subject.shown(call, kind_of, old)),
-            request: request::document(call, subject, kind_of, resource_of),
+    /// The objects and the request's kind in one served version, the request's resource in another. An error may mean that
+    /// something has to be converted first.
+    pub(crate) fn new(call: Call<'_>, subject: &Subject, kind_of: usize, resource_of: usize) -> Result<Self, Status> {
+        let served = &call.resource.served;
+        Ok(Self {
+            object: subject.shown(call, kind_of, &subject.document)?,
+            old: subject.shown(call, kind_of, subject.old.as_ref().unwrap_or(&Value::Null))?,
+            request: request::document(call, subject, &served[kind_of], &served[resource_of]),
             authorizer: call.authorizer(),
             check: call.check(),
-        }
+        })
     }
 
     /// The object as it is shown.

@@ -6,6 +6,7 @@ use api::{Value, Version};
 use parking_lot::Mutex;
 
 use super::{Again, Pass, Reviewers};
+use crate::authorization::Settled;
 
 /// See the module.
 #[derive(Default)]
@@ -34,6 +35,16 @@ impl Memo {
 
     pub(super) fn reviewers(&self) -> Option<Arc<Reviewers>> {
         self.0.lock().reviewers.clone()
+    }
+
+    /// Whether there is anybody.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.0.lock().reviewers.is_some()
+    }
+
+    /// Who may what, where expressions ask.
+    pub(super) fn authority(&self) -> Option<Settled> {
+        self.0.lock().reviewers.as_ref().and_then(|reviewers| reviewers.authority.clone())
     }
 
     /// Counts a round; whether it is one too many.

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The parts: [`Matching`] says who is meant, [`Subject`] what they see, [`Conditions`] and [`Facts`] are for those that say it in
-//! expressions, [`Authority`] is whom those ask about users, [`Again`] remembers who is asked twice.
+//! expressions, [`mod@authority`] is whom those ask about users, [`Again`] remembers who is asked twice.
 //!
 //! Invariants: the object that is committed is the one that the last mutating one made and every validating one saw;
 //! configurations of policies are never reviewed, and those of webhooks by policies only, so that they can always be mended.
@@ -32,13 +32,13 @@ use std::sync::Arc;
 use api::{Object, Status, Value, Version};
 
 use crate::admission::{Operation, is_apart};
+use crate::authorization::Settled;
 use crate::follow::Kind;
 use crate::policies::{self, Policies};
 use crate::service::Verb;
 use crate::verbs::{Call, View};
 use crate::webhooks::{self, Hooks};
 pub(crate) use again::Again;
-pub use authority::{Authority, Masters};
 pub(crate) use conditions::Conditions;
 pub(crate) use facts::{Beside, Budget, Expression, Facts, SPENT, Spent, Variables};
 pub(crate) use matching::{Matching, NamespaceLabels};
@@ -73,9 +73,17 @@ pub(crate) enum Pass {
 pub(crate) struct Reviewers {
     policies: [Policies; 2],
     hooks: [Hooks; 2],
+    /// Who may what, where an expression asks.
+    authority: Option<Settled>,
 }
 
 impl Reviewers {
+    /// Whether an expression asks what users may do.
+    fn ask(&self) -> bool {
+        self.policies.iter().flat_map(|policies| policies.iter()).any(|bound| bound.policy.asks)
+            || self.hooks.iter().flat_map(|hooks| hooks.iter()).any(|hook| hook.asks())
+    }
+
     fn is_empty(&self) -> bool {
         self.policies.iter().all(|policies| policies.is_empty()) && self.hooks.iter().all(|hooks| hooks.is_empty())
     }
@@ -119,15 +127,19 @@ async fn reviewers(call: Call<'_>) -> Result<Option<Arc<Reviewers>>, Status> {
     for kind in Kind::REVIEWERS {
         call.shard.followed.ready_or_none(call, kind).await?;
     }
-    let reviewers = Reviewers {
+    let mut reviewers = Reviewers {
         policies: Phase::ALL.map(|phase| call.shard.policies.of(call, phase)),
         hooks: Phase::ALL.map(|phase| call.shard.webhooks.of(call, phase)),
+        authority: None,
     };
     if reviewers.is_empty() {
         return Ok(None);
     }
     for policies in &reviewers.policies {
         policies::follow_params(call, policies).await;
+    }
+    if reviewers.ask() {
+        reviewers.authority = Some(call.authority().await?);
     }
     Ok(Some(Arc::new(reviewers)))
 }

@@ -64,9 +64,10 @@ impl Subject {
         }
     }
 
-    /// A document as a webhook sees it.
-    pub(crate) fn shown(&self, call: Call<'_>, served: &Served, document: &Value) -> Value {
-        match self.own_kind(call) {
+    /// A document as somebody sees it who wants a served version. An error may mean that it has to be converted first
+    /// ([`Call::converted`]).
+    pub(crate) fn shown(&self, call: Call<'_>, served: usize, document: &Value) -> Result<Value, Status> {
+        Ok(match self.own_kind(call) {
             _ if document.is_null() => Value::Null,
             Some(own) if self.own.is_some() => {
                 let mut shown = document.clone();
@@ -75,8 +76,12 @@ impl Subject {
                 shown
             }
             Some(_) => call.rules().scale().map_or(Value::Null, |paths| scale::of_document(&paths, document)),
-            None => call.as_version(served, document.clone()),
-        }
+            None if call.resource.is_custom() => {
+                let converted = call.converted(document.clone(), call.request.served, served)?;
+                call.as_version(&call.resource.served[served], converted)
+            }
+            None => call.as_version(&call.resource.served[served], document.clone()),
+        })
     }
 
     /// The type of what is shown.
@@ -87,8 +92,10 @@ impl Subject {
         }
     }
 
-    /// Takes over what somebody made of what it was shown. Answers what does not fit its type, and was left out.
-    pub(crate) fn take_back(&mut self, call: Call<'_>, served: &Served, patched: Value) -> Result<Vec<String>, Status> {
+    /// Takes over what somebody made of what it was shown. Answers what does not fit its type, and was left out. An error may
+    /// mean that it has to be converted first.
+    pub(crate) fn take_back(&mut self, call: Call<'_>, at: usize, patched: Value) -> Result<Vec<String>, Status> {
+        let served = &call.resource.served[at];
         let [group, version, kind] = self.kind(call, served);
         let api_version = if group.is_empty() { version } else { format!("{group}/{version}") };
         if patched.text(&["kind"]) != kind || patched.text(&["apiVersion"]) != api_version {
@@ -107,16 +114,21 @@ impl Subject {
         let Decoded { mut value, problems } = decoded.map_err(|malformed| Status::internal(malformed.message))?;
         if let Some(custom) = &served.custom {
             custom.prune(&mut value);
+            custom.coerce(&mut value).map_err(Status::internal)?;
         }
         value.remove(&["kind"]);
         value.remove(&["apiVersion"]);
         if let Some(convert) = &served.convert {
             (convert.to_stored)(&mut value);
         }
+        if call.resource.is_custom() {
+            value = call.converted(value, at, call.request.served)?;
+        }
         // Who owns which field is settled, and what is changed here is nobody's.
         value.remove(&["metadata", "managedFields"]);
         call.match_path(&mut value)?;
-        call.resource.rules(served).default(&mut value);
+        // A built-in kind has the same rules in all of its versions.
+        call.rules().default(&mut value);
         self.document = value;
         Ok(problems)
     }

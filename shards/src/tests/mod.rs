@@ -15,6 +15,7 @@ mod over_the_wire;
 mod ownership;
 mod pods;
 mod restarts;
+mod roles;
 mod rpc;
 mod services;
 mod takeover;

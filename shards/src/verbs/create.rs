@@ -98,10 +98,11 @@ pub(crate) fn decide(
         prepare(call, view, document, looked_up)
     })?;
     hook(&mut document, None)?;
-    call.check_new(&document)?;
+    view.warnings = call.check_new(&document)?;
     reviews::validate(call, view, Operation::Create, None, &mut document)?;
     match &view.object {
         None => {
+            let mut document = call.to_stored(document)?;
             managed_fields::put(&mut document, managers);
             Ok(Decision::Put { document, code: 201 })
         }
@@ -111,7 +112,7 @@ pub(crate) fn decide(
 
 /// Takes away what a creator cannot say, and lets the kind and admission add what they do.
 fn prepare(call: Call<'_>, view: &mut View<'_>, document: &mut Value, looked_up: &LookedUp) -> Result<(), Status> {
-    if call.resource.has_status && !STATUS_FROM_CREATOR.contains(&call.resource.id_name.as_str()) {
+    if call.has_status() && !STATUS_FROM_CREATOR.contains(&call.resource.id_name.as_str()) {
         clear_status(call, document);
     }
     call.rules().prepare_create(document);

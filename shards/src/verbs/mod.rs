@@ -8,6 +8,8 @@
 //! decode -> stored version -> defaults -> prepare -> admission -> reviews -> validate -> reviews -> sequence
 //! ```
 //!
+//! Custom kinds become the stored version last ([`versions`]).
+//!
 //! Start reading at [`execute`] and [`write()`].
 
 pub(crate) mod body;
@@ -20,6 +22,7 @@ mod metadata;
 pub(crate) mod patch;
 mod restore;
 pub(crate) mod update;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +45,7 @@ use crate::subresources;
 use crate::table::Key;
 
 use metadata::must_be_removed;
+pub(crate) use versions::Converted;
 
 /// How long a write is derived again while others keep changing the same object.
 const CONTENTION: Duration = Duration::from_secs(15);
@@ -52,6 +56,8 @@ pub(crate) struct Row {
     pub(crate) resource: Arc<Resource>,
     /// What policies and webhooks have said so far.
     pub(crate) reviews: Memo,
+    /// What was converted between versions so far.
+    pub(crate) converted: Converted,
 }
 
 /// One request and what it is about.
@@ -64,6 +70,7 @@ pub(crate) struct Call<'a> {
     pub(crate) table: TableId,
     pub(crate) slot: Slot,
     pub(crate) reviews: &'a Memo,
+    pub(crate) converted: &'a Converted,
 }
 
 /// A request that may write. See [`crate::service::ShardService::execute`].
@@ -93,7 +100,13 @@ pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, 
     };
     // An answer is looked for in tables that may have lost it meanwhile.
     shard.sequencer.check(hold)?;
-    Ok(answer?)
+    let answer = answer?;
+    match &answer.outcome {
+        Outcome::Object(object) if request.subresource == "scale" => {
+            Ok(subresources::scale::show(call, object.clone()).await?)
+        }
+        _ => Ok(answer),
+    }
 }
 
 fn answer_again(call: Call<'_>, remembered: Remembered) -> Result<Answer, Status> {
@@ -107,7 +120,6 @@ fn replay(call: Call<'_>, logged: Logged, object: Arc<Object>) -> Result<Answer,
     }
     match (&*call.request.subresource, logged.operation) {
         ("binding" | "eviction", _) => Ok(created()),
-        ("scale", log::Operation::Put) => subresources::scale::show(call, &object),
         (_, log::Operation::Delete) => Ok(call.deleted_status(Some(&object))),
         _ => Ok(object_answer(logged.code, object)),
     }
@@ -163,13 +175,23 @@ pub(crate) struct View<'a> {
     pub(crate) is_pretended: bool,
     /// What webhooks have to be asked before the decision can be taken.
     pub(crate) question: Option<Box<Question>>,
+    /// What whoever writes is told, if it comes to that.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl<'a> View<'a> {
     fn new(call: Call<'a>, dry_run: bool) -> Self {
         let Newest { object, ticket } = call.shard.sequencer.newest(call.table, &call.key());
         let is_pretended = dry_run && !call.is_dry_run();
-        Self { shard: call.shard, object, ticket, guards: Vec::new(), is_pretended, question: None }
+        Self {
+            shard: call.shard,
+            object,
+            ticket,
+            guards: Vec::new(),
+            is_pretended,
+            question: None,
+            warnings: Vec::new(),
+        }
     }
 
     /// Another object of the same shard, newest state. A later change of it does not matter.
@@ -205,6 +227,13 @@ where
         let hold = call.shard.sequencer.hold(call.slot)?;
         let mut view = View::new(call, dry_run);
         let decision = decide(&mut view);
+        if call.wants_conversion() {
+            let began = tokio::time::Instant::now();
+            settle_read(call, view.ticket).await?;
+            call.convert_wanted().await?;
+            deadline += began.elapsed();
+            continue;
+        }
         if let Some(question) = view.question.take() {
             let began = tokio::time::Instant::now();
             // They are shown nothing that may yet fail.
@@ -213,16 +242,19 @@ where
             deadline += began.elapsed();
             continue;
         }
+        let warnings = std::mem::take(&mut view.warnings);
         let decision = match decision {
             Ok(Decision::Same(answer)) => {
                 settle_read(call, view.ticket).await?;
                 call.shard.sequencer.check(hold)?;
+                call.reviews.note(warnings);
                 return Ok(answer);
             }
             Err(status) => {
                 // A refusal that is derived from what may yet fail is none.
                 settle_read(call, view.ticket).await?;
                 call.shard.sequencer.check(hold)?;
+                call.reviews.note(warnings);
                 return Err(status.into());
             }
             Ok(decision) => decision,
@@ -230,6 +262,7 @@ where
         if dry_run {
             settle_read(call, view.ticket).await?;
             call.shard.sequencer.check(hold)?;
+            call.reviews.note(warnings);
             return Ok(call.dry_answer(decision, view.object));
         }
         let (proposal, answer) = call.propose(decision, &view);
@@ -238,6 +271,7 @@ where
                 if !early {
                     ticket.wait().await?;
                 }
+                call.reviews.note(warnings);
                 return Ok(answer.finish(object));
             }
             Sequenced::Moved => {}
@@ -279,10 +313,10 @@ impl Pending {
 
 impl<'a> Call<'a> {
     pub(crate) fn new(shard: &'a Shard, request: &'a Request, row: &'a Row) -> Result<Self, Status> {
-        let Row { table, resource, reviews } = row;
+        let Row { table, resource, reviews, converted } = row;
         let served = resource.served.get(request.served).ok_or_else(Status::unknown_path)?;
         let slot = resource.slot(&request.cluster, &request.namespace, &request.name);
-        Ok(Self { shard, request, resource, served, table: *table, slot, reviews })
+        Ok(Self { shard, request, resource, served, table: *table, slot, reviews, converted })
     }
 
     pub(crate) fn key(&self) -> Key {

@@ -10,10 +10,9 @@ use api::{Object, Status, Value, Version};
 use smol_str::SmolStr;
 
 use super::Hooks;
-use super::breaker::Breaker;
-use super::call::Client;
 use super::review::ReviewVersion;
 use crate::admission::bypass;
+use crate::outside::{Breaker, Client};
 use crate::reviews::{Beside, Conditions, Facts, Matching, Phase, Subject};
 use crate::verbs::Call;
 
@@ -82,7 +81,13 @@ impl Hook {
         }
     }
 
-    /// In which served version it wants to see a write, if it is meant for it. 403 where that cannot be found out.
+    /// Whether its conditions ask what users may do.
+    pub(crate) fn asks(&self) -> bool {
+        self.conditions.ask()
+    }
+
+    /// In which served version it wants to see a write, if it is meant for it. 403 where that cannot be found out; an error may
+    /// also mean that something has to be converted first.
     pub(super) fn matched(&self, call: Call<'_>, subject: &Subject) -> Result<Option<usize>, Status> {
         let Some(at) = self.matching.matches(call, subject) else { return Ok(None) };
         if self.bypassed.is_some_and(|until| call.now_micros() < until) {
@@ -96,7 +101,7 @@ impl Hook {
         if self.conditions.is_empty() {
             return Ok(Some(at));
         }
-        let facts = Facts::new(call, subject, &call.resource.served[at], call.served);
+        let facts = Facts::new(call, subject, at, call.request.served)?;
         match self.conditions.hold(&facts.bindings(Beside::default())) {
             Ok(holds) => Ok(holds.then_some(at)),
             Err(why) => Err(call.forbidden(&why)),

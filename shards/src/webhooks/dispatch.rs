@@ -1,8 +1,8 @@
 //! Mutating webhooks one after another, each on what the others before it made; validating ones all at once. What a failure
 //! means is the failurePolicy's to say.
 
-use api::Status;
 use api::patch::{self, PatchType};
+use api::{Status, Value};
 use futures_util::future::join_all;
 
 use super::Hooks;
@@ -14,6 +14,16 @@ use crate::verbs::Call;
 
 /// Why a webhook has no say: the failurePolicy decides what follows.
 struct CallFailure(String);
+
+/// Does what may need something converted first.
+async fn settled<T>(call: Call<'_>, mut act: impl FnMut() -> Result<T, Status>) -> Result<T, Status> {
+    loop {
+        match act() {
+            Err(_) if call.wants_conversion() => call.convert_wanted().await?,
+            done => return done,
+        }
+    }
+}
 
 /// Has the object changed by every webhook that is meant for it.
 pub(crate) async fn mutate(
@@ -27,7 +37,7 @@ pub(crate) async fn mutate(
             continue;
         }
         // What they are meant for may have changed as well.
-        let Some(served) = hook.matched(call, &question.subject)? else { continue };
+        let Some(served) = settled(call, || hook.matched(call, &question.subject)).await? else { continue };
         if mutate_by(call, &mut question.subject, hook, served, warnings).await? {
             question.again.need();
             question.again.hooks.changed();
@@ -58,16 +68,15 @@ async fn mutate_by(
         );
         return Err(Status::internal(why));
     }
-    let version = &call.resource.served[served];
-    let shown = subject.shown(call, version, &subject.document);
-    let shape = call.resource.shape(version);
+    let shown = settled(call, || subject.shown(call, served, &subject.document)).await?;
+    let shape = call.resource.shape(&call.resource.served[served]);
     let patched = patch::apply(PatchType::Json, &patch, &shown, shape)
         .map_err(|status| Status::internal(format!("the patch of admission webhook {:?}: {status}", hook.name)))?;
     if patched == shown {
         return Ok(false);
     }
     let before = subject.document.clone();
-    subject.take_back(call, version, patched)?;
+    settled(call, || subject.take_back(call, served, patched.clone())).await?;
     Ok(subject.document != before)
 }
 
@@ -81,7 +90,7 @@ pub(crate) async fn validate(
     let subject = &question.subject;
     let mut matched = Vec::new();
     for hook in hooks.iter() {
-        matched.extend(hook.matched(call, subject)?.map(|served| (hook, served)));
+        matched.extend(settled(call, || hook.matched(call, subject)).await?.map(|served| (hook, served)));
     }
     let asked = matched.iter().map(|(hook, served)| consult(call, subject, hook, *served));
     let mut refused = None;
@@ -102,8 +111,11 @@ async fn consult(call: Call<'_>, subject: &Subject, hook: &Hook, served: usize) 
     }
     let clock = &call.shard.ambient.clock;
     let metrics = call.shard.committer.metrics.webhooks();
+    let object = settled(call, || subject.shown(call, served, &subject.document)).await?;
+    let old = subject.old.as_ref().unwrap_or(&Value::Null);
+    let old = settled(call, || subject.shown(call, served, old)).await?;
     let began = clock.boot();
-    let asked = ask(call, subject, hook, served).await;
+    let asked = ask(call, subject, hook, served, [&object, &old]).await;
     let took = clock.boot().saturating_sub(began);
     let labels = (hook.name.as_str(), hook.phase.label(), subject.operation.name());
     let rejected = !matches!(&asked, Ok(Reply { allowed: true, .. }));
@@ -132,7 +144,13 @@ async fn consult(call: Call<'_>, subject: &Subject, hook: &Hook, served: usize) 
     }
 }
 
-async fn ask(call: Call<'_>, subject: &Subject, hook: &Hook, served: usize) -> Result<Reply, CallFailure> {
+async fn ask(
+    call: Call<'_>,
+    subject: &Subject,
+    hook: &Hook,
+    served: usize,
+    shown: [&Value; 2],
+) -> Result<Reply, CallFailure> {
     let clock = &call.shard.ambient.clock;
     let Some(version) = hook.review_version else {
         return Err(CallFailure("it speaks no version of AdmissionReview that this server knows".to_owned()));
@@ -141,10 +159,11 @@ async fn ask(call: Call<'_>, subject: &Subject, hook: &Hook, served: usize) -> R
     let uid = uuid::Builder::from_random_bytes(call.shard.ambient.entropy.next_u128().to_be_bytes()).into_uuid();
     let uid = uid.to_string();
     let served = &call.resource.served[served];
-    let object = subject.shown(call, served, &subject.document);
-    let body = review::request(call, subject, served, version, &uid, &object);
+    let body = review::request(call, subject, served, version, &uid, shown);
     let seconds = hook.timeout.as_secs();
-    let posted = tokio::time::timeout(hook.timeout, hook.client.post(call, body, seconds)).await;
+    let topology = call.shard.topology().ok();
+    let posted =
+        tokio::time::timeout(hook.timeout, hook.client.post(call.caller(topology.as_deref()), body, seconds)).await;
     let posted = posted.unwrap_or_else(|_| Err("context deadline exceeded".to_owned()));
     let reply = posted
         .map_err(|why| format!("failed to call webhook: Post {:?}: {why}", hook.client.url(seconds)))

@@ -1,23 +1,18 @@
 //! Admission webhooks: what a cluster's own servers say to its writes. When they are asked is [`crate::reviews`]' to say.
 //!
 //! ```text
-//! configuration (followed, compiled) -> matching -> dispatch (order, reinvocation, policy) -> review -> call (HTTPS)
+//! configuration (followed, compiled) -> matching -> dispatch (order, reinvocation, policy) -> review -> crate::outside (HTTPS)
 //! ```
 //!
-//! Invariants: configurations of webhooks and policies are never shown to a webhook, so that they can always be mended; no call
-//! reaches an address inside the control plane that the operator did not name ([`address`], DESIGN D12).
+//! Invariant: configurations of webhooks and policies are never shown to a webhook, so that they can always be mended.
 //!
 //! Not here yet: CONNECT (no subresource connects yet), a client certificate or token towards webhooks, audit annotations
 //! (there is no audit log).
 
-mod address;
-mod breaker;
-mod call;
 mod configuration;
 mod dispatch;
 mod metrics;
 mod review;
-mod tls;
 
 use std::collections::HashMap;
 use std::sync::Arc;

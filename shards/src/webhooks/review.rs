@@ -40,19 +40,19 @@ impl ReviewVersion {
     }
 }
 
-/// What is sent: the request, and the object as it is shown in the version that the webhook's rule names.
+/// What is sent: the request, and the object and the one before it as they are shown in the version that the webhook's rule names.
 pub(super) fn request(
     call: Call<'_>,
     subject: &Subject,
     served: &Served,
     version: ReviewVersion,
     uid: &str,
-    object: &Value,
+    [object, old]: [&Value; 2],
 ) -> Bytes {
     let mut request = request::document(call, subject, served, served);
     request["uid"] = json!(uid);
     request["object"] = object.clone();
-    request["oldObject"] = subject.old.as_ref().map_or(Value::Null, |old| subject.shown(call, served, old));
+    request["oldObject"] = old.clone();
     let review = json!({"kind": "AdmissionReview", "apiVersion": version.api_version(), "request": request});
     review.to_string().into()
 }
