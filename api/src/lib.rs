@@ -13,6 +13,7 @@ pub mod cel;
 pub mod codec;
 pub mod crd;
 pub mod document;
+pub mod limit_range;
 pub mod names;
 pub mod object;
 pub mod openapi;
