@@ -19,6 +19,7 @@ pub mod object;
 pub mod openapi;
 pub mod patch;
 pub mod pod_resources;
+pub mod pod_security;
 pub mod quantity;
 pub mod quota;
 pub mod registry;
