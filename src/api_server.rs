@@ -190,6 +190,7 @@ pub(crate) fn options(args: &StoreArgs) -> ShardOptions {
         not_ready_toleration_seconds: args.default_not_ready_toleration_seconds,
         unreachable_toleration_seconds: args.default_unreachable_toleration_seconds,
         webhook_allow: args.webhook_allow.clone(),
+        pod_security: args.pod_security_config.clone().unwrap_or_default(),
         ..ShardOptions::default()
     }
 }

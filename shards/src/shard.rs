@@ -67,6 +67,8 @@ pub struct ShardOptions {
     pub repair_after: Duration,
     /// Loopback, link-local and other internal addresses, networks and hosts that webhooks may have.
     pub webhook_allow: Vec<String>,
+    /// What Pods may ask for where Namespaces do not say, and who is exempt.
+    pub pod_security: api::pod_security::Configuration,
 }
 
 impl Default for ShardOptions {
@@ -84,6 +86,7 @@ impl Default for ShardOptions {
             event_ttl: Duration::from_secs(3600),
             repair_after: Duration::from_secs(300),
             webhook_allow: Vec::new(),
+            pod_security: Default::default(),
         }
     }
 }
@@ -270,6 +273,8 @@ impl Shard {
         tasks.spawn(async move { stop.run_until_cancelled(crate::housekeeping::run(&this, &metrics)).await });
         let (this, stop) = (self.handle(), background.clone());
         tasks.spawn(async move { stop.run_until_cancelled(crate::checkpoint::run(&this)).await });
+        let (this, stop) = (self.handle(), background.clone());
+        tasks.spawn(async move { stop.run_until_cancelled(crate::quota::keeper::run(&this)).await });
         self.committer.run(&self.sequencer, shutdown).await;
         background.cancel();
         self.layout.tables().for_each(Table::disconnect);

@@ -6,6 +6,7 @@ use api::{Status, Value};
 
 use super::{Call, Decision, View, managed_fields, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
+use crate::quota;
 use crate::service::{Answer, Format, PatchType, ShardError, Verb, WriteOptions};
 use crate::webhooks::{self, Phase};
 
@@ -100,7 +101,10 @@ pub(crate) fn decide(
     }
     hook(&mut document, None)?;
     call.check_new(&document)?;
+    let mut attributes = Attributes { call, operation: Operation::Create, view, old: None, looked_up };
+    admission::validate(&mut attributes, &document)?;
     webhooks::review(call, view, Phase::Validating, Operation::Create, None, &mut document)?;
+    quota::admit(call, view, None, &document)?;
     match &view.object {
         None => {
             managed_fields::put(&mut document, managers);

@@ -10,6 +10,7 @@ use api::{Causes, Object, Status, Value};
 use super::create::{self, Hook, NewObject};
 use super::{Call, Decision, Removal, View, managed_fields, must_be_removed, object_answer, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
+use crate::quota;
 use crate::service::{Answer, ShardError, Verb};
 use crate::webhooks::{self, Phase};
 
@@ -163,7 +164,10 @@ pub(crate) fn decide(
     }
     count_generation(call, &mut document, &old);
     check(call, part, &document, &old)?;
+    let mut attributes = Attributes { call, operation: Operation::Update, view, old: Some(&old), looked_up };
+    admission::validate(&mut attributes, &document)?;
     webhooks::review(call, view, Phase::Validating, Operation::Update, Some(&old), &mut document)?;
+    quota::admit(call, view, Some(&old), &document)?;
     if must_be_removed(call, &document, &old) {
         managed_fields::put(&mut document, managers);
         return Ok(Decision::Remove(Removal::Document(document)));
