@@ -35,6 +35,7 @@ mod layout;
 mod lease;
 mod log;
 mod moves;
+mod quota;
 mod recent;
 mod sequencer;
 mod subresources;
