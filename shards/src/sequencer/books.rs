@@ -349,6 +349,7 @@ impl Sequencer {
     /// Forgets the accounts of a cluster that is gone.
     pub(crate) fn close_books(&self, cluster: u16) {
         self.inner.lock().books.retain(|place, _| place.0 != cluster);
+        self.drawn.notify_waiters();
     }
 
     /// Has quotas say what they have to, though nothing else is written.

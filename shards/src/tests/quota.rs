@@ -6,13 +6,18 @@ use std::time::Duration;
 
 use api::Value;
 use api::document::Document;
+use api::object::Draft;
+use api::resource::Durability;
 use api::slot::SlotSet;
 use futures_util::future::join_all;
 use serde_json::json;
+use smol_str::SmolStr;
 
 use super::audit::audit;
 use super::cluster::*;
 use super::faulty::{Fault, FaultyStore};
+use crate::log::Operation;
+use crate::sequencer::{Change, Charged, Known, Proposal, Revision, Sequenced};
 use crate::service::*;
 use crate::{Shard, ShardOptions};
 
@@ -48,7 +53,8 @@ async fn says(cluster: &Cluster, quota: &str, of: &str, amount: &str) {
         if now.text(&["status", "used", of]) == amount {
             return;
         }
-        stream.deliveries.recv().await.expect("nobody closes it");
+        let next = tokio::time::timeout(Duration::from_secs(60), stream.deliveries.recv()).await;
+        next.unwrap_or_else(|_| panic!("it does not become {amount}: {now}")).expect("nobody closes it");
     }
 }
 
@@ -83,6 +89,82 @@ async fn of_many_at_once_exactly_as_many_are_let_in_as_fit() {
     assert_eq!(cluster.list("pods", "default").await.len(), 40);
     assert_eq!(used(&cluster, "q", "pods").await, "40", "it says so as soon as it is so");
     assert_eq!(used(&cluster, "q", "requests.cpu").await, "4");
+    check(&cluster.shards);
+}
+
+/// Between a decision and its place others may get theirs.
+#[tokio::test(start_paused = true)]
+async fn what_was_decided_at_the_same_moment_does_not_fit_twice() {
+    let cluster = Cluster::start(1).await;
+    let shard = &cluster.shards[0];
+    let resource = cluster.resource("configmaps");
+    let table = shard.table_id("default", resource.id).unwrap();
+    let place = (0, SmolStr::new("default"));
+    let propose = |name: &str| {
+        let (known, document) = (shard.sequencer.known(&place), map(name));
+        let charged = match known {
+            Known::Drawn(revision, rules) => {
+                let charge = rules.charge("configmaps", &document);
+                Some(Charged { revision, rules, charge, may_refuse: true })
+            }
+            _ => None,
+        };
+        Proposal {
+            table,
+            key: ("default".into(), name.into()),
+            slot: resource.slot("default", "default", name),
+            durability: Durability::Strict,
+            base: None,
+            guards: Vec::new(),
+            change: Change::Put(Draft::new(&resource, &document)),
+            request: 0,
+            code: 201,
+            operation: Operation::Put,
+            place: Some(place.clone()),
+            charged,
+            revision: Revision::None,
+        }
+    };
+    let is_in = |proposal| match shard.sequencer.propose(proposal) {
+        Ok(Sequenced::Done { .. }) => true,
+        Ok(Sequenced::Moved) => false,
+        other => panic!("{other:?}"),
+    };
+    let unaware = propose("a");
+    cluster.create("resourcequotas", &quota("q", &json!({"hard": {"configmaps": "1"}}))).await.unwrap();
+    assert!(!is_in(unaware), "it was decided before there was a quota");
+    says(&cluster, "q", "configmaps", "0").await;
+    let (first, second, third) = (propose("a"), propose("b"), propose("c"));
+    assert!(is_in(first));
+    assert!(!is_in(second), "there was room for one of them");
+    cluster.merge("resourcequotas", ("default", "q"), &json!({"spec": {"hard": {"configmaps": "2"}}})).await.unwrap();
+    says(&cluster, "q", "configmaps", "1").await;
+    assert!(!is_in(third), "it was decided under other rules");
+    assert!(is_in(propose("c")));
+    assert_eq!(cluster.create("configmaps", &map("d")).await.unwrap_err().code(), 403);
+    assert_eq!(cluster.list("configmaps", "default").await.len(), 2);
+    check(&cluster.shards);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_lets_go_what_a_quota_counts() {
+    let cluster = Cluster::start(1).await;
+    cluster.create("resourcequotas", &quota("q", &json!({"hard": {"configmaps": "3"}}))).await.unwrap();
+    for name in ["a", "b", "c"] {
+        cluster.create("configmaps", &map(name)).await.unwrap();
+    }
+    cluster.store.set_full(true);
+    cluster.update("configmaps", &map("a")).await.expect("nothing changes");
+    let mut changed = map("a");
+    changed["data"] = json!({"k": "v"});
+    assert_eq!(cluster.update("configmaps", &changed).await.unwrap_err().code(), 503);
+    cluster.delete("configmaps", ("default", "a"), DeleteOptions::default()).await.expect("deletions make room");
+    cluster.delete("configmaps", ("default", "b"), DeleteOptions::default()).await.expect("deletions make room");
+    assert_eq!(used(&cluster, "q", "configmaps").await, "3", "there is no room to say so");
+    cluster.store.set_full(false);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    cluster.create("configmaps", &map("d")).await.unwrap();
+    says(&cluster, "q", "configmaps", "2").await;
     check(&cluster.shards);
 }
 
@@ -263,8 +345,8 @@ async fn run(seed: u64, shards: usize) {
     let mut next = 0;
     for _ in 0..6 {
         for _ in 0..random.below(4) {
-            let fault = [Fault::Unavailable, Fault::UnknownApplied, Fault::UnknownNotApplied][random.below(3) as usize];
-            cluster.store.inject(random.below(12), fault);
+            let faults = [Fault::Refused, Fault::Unavailable, Fault::UnknownApplied, Fault::UnknownNotApplied];
+            cluster.store.inject(random.below(12), faults[random.below(4) as usize]);
         }
         let shared = Arc::new(cluster);
         let mover = tokio::spawn(move_about(shared.clone(), random.clone()));
