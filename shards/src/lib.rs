@@ -36,6 +36,7 @@ mod lease;
 mod log;
 mod moves;
 mod policies;
+mod quota;
 mod recent;
 mod reviews;
 mod sequencer;

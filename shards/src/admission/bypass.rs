@@ -32,7 +32,7 @@ fn is_meant(call: Call<'_>) -> bool {
     call.resource.group == GROUP && call.resource.plural.ends_with("webhookconfigurations")
 }
 
-pub(super) fn admit(attributes: &mut Attributes<'_, '_, '_>, document: &mut Value) -> Result<(), Status> {
+pub(super) fn validate(attributes: &mut Attributes<'_, '_, '_>, document: &Value) -> Result<(), Status> {
     let call = attributes.call;
     if !is_meant(call) || attributes.operation == Operation::Delete {
         return Ok(());

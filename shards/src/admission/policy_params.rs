@@ -11,7 +11,7 @@ use crate::follow::Kind;
 use crate::service::UserInfo;
 use crate::verbs::Call;
 
-pub(super) fn admit(attributes: &mut Attributes<'_, '_, '_>, document: &mut Value) -> Result<(), Status> {
+pub(super) fn validate(attributes: &mut Attributes<'_, '_, '_>, document: &Value) -> Result<(), Status> {
     let call = attributes.call;
     let user = &call.request.user;
     if attributes.operation == Operation::Delete || call.resource.group != bypass::GROUP || is_master(user) {

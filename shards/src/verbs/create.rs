@@ -6,6 +6,7 @@ use api::{Status, Value};
 
 use super::{Call, Decision, View, managed_fields, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
+use crate::quota;
 use crate::reviews;
 use crate::service::{Answer, Format, PatchType, ShardError, Verb, WriteOptions};
 
@@ -98,8 +99,12 @@ pub(crate) fn decide(
         prepare(call, view, document, looked_up)
     })?;
     hook(&mut document, None)?;
-    view.warnings = call.check_new(&document)?;
+    let mut warnings = call.check_new(&document)?;
+    view.warnings.append(&mut warnings);
+    let mut attributes = Attributes { call, operation: Operation::Create, view, old: None, looked_up };
+    admission::validate(&mut attributes, &document)?;
     reviews::validate(call, view, Operation::Create, None, &mut document)?;
+    quota::admit(call, view, None, &document)?;
     match &view.object {
         None => {
             let mut document = call.to_stored(document)?;
