@@ -255,6 +255,7 @@ impl ApiServer {
                 ca: args.kubelet_certificate_authority.clone(),
                 allowed_internal: args.allow_internal.iter().cloned().chain(allowed_internal).collect(),
             },
+            proxy_allow: args.proxy_allow.clone(),
             advertise: reachable.to_string(),
             ..GatewayConfig::default()
         };

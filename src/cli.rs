@@ -139,9 +139,12 @@ pub(crate) struct ApiArgs {
     /// PEM file of the CA of kubelets' serving certificates (not checked without one, as in the reference)
     #[arg(long, env = "SHARDPLANE_KUBELET_CERTIFICATE_AUTHORITY", value_name = "FILE")]
     pub(crate) kubelet_certificate_authority: Option<PathBuf>,
-    /// Loopback or link-local addresses and networks that kubelets may have; logs are not fetched from others of them
-    #[arg(long, env = "SHARDPLANE_ALLOW_INTERNAL", value_delimiter = ',', value_name = "IP|CIDR")]
+    /// Loopback or link-local addresses and networks that kubelets may have; others of them are not called
+    #[arg(long, env = "SHARDPLANE_ALLOW_INTERNAL", value_delimiter = ',', value_name = "IP[:PORT]|CIDR")]
     pub(crate) allow_internal: Vec<String>,
+    /// The same for pods, and for ports of nodes that are not their kubelets', as `proxy` reaches them
+    #[arg(long, env = "SHARDPLANE_PROXY_ALLOW", value_delimiter = ',', value_name = "IP[:PORT]|CIDR")]
+    pub(crate) proxy_allow: Vec<String>,
 }
 
 /// Flags of everything that opens the store.

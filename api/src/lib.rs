@@ -18,6 +18,7 @@ pub mod object;
 pub mod openapi;
 pub mod patch;
 pub mod quantity;
+pub mod reach;
 pub mod registry;
 pub mod resource;
 pub mod schema;

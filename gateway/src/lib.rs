@@ -16,7 +16,9 @@ mod completion;
 mod config;
 mod continuation;
 mod forms;
+mod forward;
 mod kinds;
+mod kubelets;
 mod list;
 mod media;
 mod metrics;
@@ -156,6 +158,7 @@ impl Gateway {
         let (inner, routes) = (self.inner.clone(), self.routes.clone());
         async move {
             let unread = Unread::default();
+            let original = request.uri().clone();
             let mut request = without_trailing_slash(request).map(|body| unread.watch(body));
             let cluster = inner.cluster_of(&mut request).await;
             let (uri, nowhere) = (request.uri(), SmolStr::default());
@@ -171,6 +174,9 @@ impl Gateway {
             let mut response = match known {
                 Ok((cluster, user)) => {
                     completion.user = Some(user.clone());
+                    if verbs::connect::concerns(&completion.info) {
+                        request.extensions_mut().insert(Original(original));
+                    }
                     let ticket = Ticket { info: completion.info.clone(), user, cluster };
                     allowed(&routes, request, ticket).await
                 }
@@ -199,6 +205,10 @@ impl Gateway {
         }
     }
 }
+
+/// A request's URI as it came, with the slashes at the end of its path; in the extensions of those that are passed on.
+#[derive(Clone, Debug)]
+pub(crate) struct Original(pub(crate) Uri);
 
 /// How many times the limit of a body is taken in of one that was refused.
 const TAKEN_IN: usize = 4;

@@ -85,6 +85,18 @@ pub(crate) struct ResourceLabels {
     pub(crate) resource: Word,
 }
 
+/// Which kind of stream to a kubelet or another server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct StreamLabels {
+    pub(crate) subresource: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamByteLabels {
+    subresource: &'static str,
+    direction: &'static str,
+}
+
 type Durations = Family<RequestLabels, Histogram, fn() -> Histogram>;
 
 /// The gateway's metrics.
@@ -101,6 +113,7 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) handshake_errors: Counter,
     pub(crate) relays: RelayMetrics,
+    stream_bytes: Family<StreamByteLabels, Counter>,
 }
 
 const BUCKETS: [f64; 23] = [
@@ -122,14 +135,15 @@ impl Metrics {
             connections: Gauge::default(),
             handshake_errors: Counter::default(),
             relays: RelayMetrics::register(registry),
+            stream_bytes: Family::default(),
         };
         let help = "Requests by verb, resource, scope and code";
         registry.register("apiserver_request", help, metrics.requests.clone());
-        let help = "Response latency by verb, resource and scope, watches and logs excepted";
+        let help = "Response latency by verb, resource and scope, watches, logs and other streams excepted";
         registry.register("apiserver_request_duration_seconds", help, metrics.durations.clone());
         let help = "Requests that are being executed, by kind";
         registry.register("apiserver_current_inflight_requests", help, metrics.inflight.clone());
-        let help = "Watches and log streams that are open";
+        let help = "Watches, logs and other streams that are open";
         registry.register("apiserver_longrunning_requests", help, metrics.longrunning.clone());
         let help = "Watchers that are registered, by resource";
         registry.register("apiserver_registered_watchers", help, metrics.watchers.clone());
@@ -140,7 +154,16 @@ impl Metrics {
         registry.register("apiserver_connections", "Connections that are open", metrics.connections.clone());
         let help = "TLS handshakes that failed";
         registry.register("apiserver_tls_handshake_errors", help, metrics.handshake_errors.clone());
+        let help = "Bytes of upgraded connections that have ended, from clients and to them";
+        registry.register("shardplane_stream_bytes", help, metrics.stream_bytes.clone());
         metrics
+    }
+
+    /// Counts what an upgraded connection carried.
+    pub(crate) fn stream_bytes(&self, StreamLabels { subresource }: StreamLabels, from_client: u64, to_client: u64) {
+        for (direction, bytes) in [("from_client", from_client), ("to_client", to_client)] {
+            self.stream_bytes.get_or_create(&StreamByteLabels { subresource, direction }).inc_by(bytes);
+        }
     }
 
     /// Counts an answer. `took` is absent for what lasts as long as the client wants.

@@ -157,7 +157,7 @@ impl Paths {
             if resource.namespaced { (&["namespace"], &["name", "namespace"]) } else { (&[], &["name"]) };
         self.path(&base, outer, collection);
         self.path(&format!("{base}/{{name}}"), inner, item);
-        for sub in &served.subresources {
+        for sub in served.subresources.iter().filter(|sub| !sub.is_connect()) {
             let operations = self.subresource(resource, sub, schemas);
             self.path(&format!("{base}/{{name}}/{}", sub.name), inner, operations);
         }
