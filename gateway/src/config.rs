@@ -24,6 +24,8 @@ pub struct GatewayConfig {
     pub client_ca: Option<PathBuf>,
     /// How kubelets are reached.
     pub kubelets: KubeletAccess,
+    /// How pods are reached for `proxy`.
+    pub pods: PodAccess,
     /// Addresses or networks that pods, and ports of nodes, may have for `proxy` although they are loopback or link-local
     /// (DESIGN D12).
     pub proxy_allow: Vec<String>,
@@ -46,6 +48,7 @@ impl Default for GatewayConfig {
             tokens: Tokens::default(),
             client_ca: None,
             kubelets: KubeletAccess::default(),
+            pods: PodAccess::default(),
             proxy_allow: Vec::new(),
             advertise: "127.0.0.1:6443".to_owned(),
             limits: Limits::default(),
@@ -65,6 +68,16 @@ pub struct KubeletAccess {
     /// Addresses (`127.0.0.1`, `127.0.0.1:10250`) or networks (`10.0.0.0/8`) that kubelets may have although they are
     /// loopback or link-local (DESIGN D12).
     pub allowed_internal: Vec<String>,
+}
+
+/// How the gateway reaches what runs in pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PodAccess {
+    /// At their addresses, as the reference does: the gateway is on their network.
+    #[default]
+    Direct,
+    /// Through their kubelets, as `kubectl port-forward` does.
+    Kubelets,
 }
 
 /// Bounds on what clients may ask for.

@@ -22,7 +22,6 @@ pub(crate) struct Kubelet {
     host: String,
     pub(crate) port: u16,
     /// Whether it takes the WebSocket protocols that clients speak, so that nothing is translated here.
-    #[allow(dead_code, reason = "translation needs it")]
     pub(crate) takes_websockets: bool,
 }
 

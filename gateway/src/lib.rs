@@ -30,6 +30,7 @@ mod relay;
 mod render;
 mod request;
 mod routes;
+mod streams;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -56,7 +57,7 @@ use tokio_util::sync::CancellationToken;
 pub use authn::{TokenFileError, Tokens};
 use clusters::{Cluster, Clusters};
 use completion::{Completion, Failure};
-pub use config::{GatewayConfig, KubeletAccess, Limits, RelayLimits, VersionInfo};
+pub use config::{GatewayConfig, KubeletAccess, Limits, PodAccess, RelayLimits, VersionInfo};
 use forms::Forms;
 use kinds::Kinds;
 use media::Output;

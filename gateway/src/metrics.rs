@@ -85,6 +85,19 @@ pub(crate) struct ResourceLabels {
     pub(crate) resource: Word,
 }
 
+/// How WebSockets of exec, attach and portforward are answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct WebSocketLabels {
+    pub(crate) subresource: &'static str,
+    /// `proxied_to_kubelet` or `translated_at_apiserver`.
+    pub(crate) proxy_type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamCodeLabels {
+    code: u16,
+}
+
 /// Which kind of stream to a kubelet or another server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct StreamLabels {
@@ -114,6 +127,9 @@ pub(crate) struct Metrics {
     pub(crate) handshake_errors: Counter,
     pub(crate) relays: RelayMetrics,
     stream_bytes: Family<StreamByteLabels, Counter>,
+    pub(crate) websockets: Family<WebSocketLabels, Counter>,
+    translated: Family<StreamCodeLabels, Counter>,
+    tunnelled: Family<StreamCodeLabels, Counter>,
 }
 
 const BUCKETS: [f64; 23] = [
@@ -136,7 +152,11 @@ impl Metrics {
             handshake_errors: Counter::default(),
             relays: RelayMetrics::register(registry),
             stream_bytes: Family::default(),
+            websockets: Family::default(),
+            translated: Family::default(),
+            tunnelled: Family::default(),
         };
+        metrics.register_streams(registry);
         let help = "Requests by verb, resource, scope and code";
         registry.register("apiserver_request", help, metrics.requests.clone());
         let help = "Response latency by verb, resource and scope, watches, logs and other streams excepted";
@@ -154,9 +174,28 @@ impl Metrics {
         registry.register("apiserver_connections", "Connections that are open", metrics.connections.clone());
         let help = "TLS handshakes that failed";
         registry.register("apiserver_tls_handshake_errors", help, metrics.handshake_errors.clone());
-        let help = "Bytes of upgraded connections that have ended, from clients and to them";
-        registry.register("shardplane_stream_bytes", help, metrics.stream_bytes.clone());
         metrics
+    }
+
+    fn register_streams(&self, registry: &mut Registry) {
+        let help = "Bytes of upgraded connections that have ended, from clients and to them";
+        registry.register("shardplane_stream_bytes", help, self.stream_bytes.clone());
+        let help = "WebSockets of exec, attach and portforward, by who speaks the rest of the protocol";
+        registry.register("apiserver_websocket_streaming_requests", help, self.websockets.clone());
+        let help = "exec and attach requests that were translated for a kubelet, by their result";
+        registry.register("apiserver_stream_translator_requests", help, self.translated.clone());
+        let help = "portforward requests whose tunnel ended here, by what the kubelet said";
+        registry.register("apiserver_stream_tunnel_requests", help, self.tunnelled.clone());
+    }
+
+    /// Counts an exec or attach that was translated.
+    pub(crate) fn translated(&self, code: u16) {
+        self.translated.get_or_create(&StreamCodeLabels { code }).inc();
+    }
+
+    /// Counts a portforward whose tunnel ends here.
+    pub(crate) fn tunnelled(&self, code: u16) {
+        self.tunnelled.get_or_create(&StreamCodeLabels { code }).inc();
     }
 
     /// Counts what an upgraded connection carried.

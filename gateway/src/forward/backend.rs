@@ -33,7 +33,6 @@ pub(crate) enum Way {
     /// At one of these addresses. They may be called.
     Direct(Vec<SocketAddr>),
     /// By somebody who can reach it.
-    #[allow(dead_code, reason = "pods that are reached through kubelets need it")]
     Through(Tunnel),
 }
 

@@ -22,8 +22,8 @@ use tokio::sync::OwnedSemaphorePermit;
 pub(crate) use backend::{Backend, Link, Way, look_up};
 pub(crate) use exchange::exchange;
 pub(crate) use headers::{is_upgrade, prepare};
-use pump::{Carried, Ends, pump};
-pub(crate) use upgrade::{Passage, upgrade};
+pub(crate) use pump::{Carried, Ends, pump};
+pub(crate) use upgrade::{Begun, Passage, begin, upgrade};
 
 /// Who is at the other end of the connection that a request came by; in the request's extensions.
 #[derive(Clone, Copy, Debug)]

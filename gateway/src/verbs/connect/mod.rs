@@ -15,13 +15,16 @@ use axum::body::Body;
 use http::request::Parts;
 use http::{Method, Request, Response};
 use smol_str::SmolStr;
+use streaming::remote::Wishes;
+use streaming::websocket::Wanted;
 
 use super::Call;
-use crate::forward::{Passage, prepare, upgrade};
+use crate::forward::{Backend, Passage, prepare, upgrade};
 use crate::kubelets::Kubelet;
+use crate::metrics::WebSocketLabels;
 use crate::query::encode;
 use crate::request::RequestInfo;
-use crate::{Inner, Ticket, authz, forward};
+use crate::{Inner, Ticket, authz, forward, streams};
 
 /// A request that goes on to somebody else.
 pub(super) struct Connect {
@@ -88,19 +91,41 @@ impl Connect {
     }
 
     /// Passes a request for an upgrade on to a kubelet, which agrees or says why not.
-    async fn ask_kubelet(mut self, kubelet: &Kubelet, target: &str) -> Result<Response<Body>, Status> {
+    async fn ask_kubelet(mut self, backend: &Backend, target: &str) -> Result<Response<Body>, Status> {
         if !forward::is_upgrade(&self.parts.headers) {
             return Err(Status::bad_request("Upgrade request required"));
         }
-        let backend = kubelet.backend(&self.call, false).await?;
         let passage = self.passage();
         prepare(&mut self.parts, target).map_err(|error| Status::bad_request(error.to_string()))?;
-        upgrade(passage, &backend, Request::from_parts(self.parts, Body::empty())).await
+        upgrade(passage, backend, Request::from_parts(self.parts, Body::empty())).await
+    }
+
+    /// The client's wish for a WebSocket of a protocol that is ours to speak, unless the kubelet speaks it.
+    fn wanted(&self, kubelet: &Kubelet, ours: impl Fn(&str) -> bool) -> Option<Wanted> {
+        let wanted = Wanted::of(&self.parts.headers).filter(|_| forward::is_upgrade(&self.parts.headers))?;
+        let by_kubelet = kubelet.takes_websockets;
+        let proxy_type = if by_kubelet { "proxied_to_kubelet" } else { "translated_at_apiserver" };
+        let labels = WebSocketLabels { subresource: self.subresource(), proxy_type };
+        self.call.gateway.metrics.websockets.get_or_create(&labels).inc();
+        Some(wanted).filter(|wanted| !by_kubelet && wanted.protocols.iter().any(|protocol| ours(protocol)))
+    }
+
+    /// Has a command's streams carried to a kubelet, by whatever protocol both speak.
+    async fn carry(mut self, kubelet: &Kubelet, target: String, wishes: Wishes) -> Result<Response<Body>, Status> {
+        let wanted = self.wanted(kubelet, |protocol| protocol == streams::PROTOCOL);
+        let backend = kubelet.backend(&self.call, false).await?;
+        let Some(wanted) = wanted else { return self.ask_kubelet(&backend, &target).await };
+        let passage = self.passage();
+        Ok(streams::translate(&self.call.gateway, passage, &wanted, backend, (target, wishes)))
     }
 
     fn passage(&mut self) -> Passage {
-        let subresource = self.call.served().subresource(&self.call.info.subresource).map_or("", |known| known.name);
+        let subresource = self.subresource();
         Passage::of(&self.call.gateway, &mut self.parts, subresource)
+    }
+
+    fn subresource(&self) -> &'static str {
+        self.call.served().subresource(&self.call.info.subresource).map_or("", |known| known.name)
     }
 }
 
@@ -118,26 +143,17 @@ async fn kubelet_of(call: &Call, pod: &Value) -> Result<Kubelet, Status> {
 }
 
 /// Which of the standard streams a command gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Streams {
-    stdin: bool,
-    stdout: bool,
-    stderr: bool,
-    tty: bool,
+fn wishes(info: &RequestInfo) -> Wishes {
+    let flag = |key| info.query.flag(key) == Some(true);
+    Wishes { stdin: flag("stdin"), stdout: flag("stdout"), stderr: flag("stderr"), tty: flag("tty") }
 }
 
-impl Streams {
-    fn read(info: &RequestInfo) -> Self {
-        let flag = |key| info.query.flag(key) == Some(true);
-        Self { stdin: flag("stdin"), stdout: flag("stdout"), stderr: flag("stderr"), tty: flag("tty") }
-    }
-
-    /// The query for a kubelet, with the command.
-    fn query<'a>(self, command: impl Iterator<Item = &'a str>) -> String {
-        let flags = [("input", self.stdin), ("output", self.stdout), ("error", self.stderr), ("tty", self.tty)];
-        let flags = flags.iter().filter(|(_, on)| *on).map(|(key, _)| (*key, "1"));
-        encode(flags.chain(command.map(|word| ("command", word))))
-    }
+/// The query for a kubelet, with the command.
+fn kubelet_query<'a>(wishes: Wishes, command: impl Iterator<Item = &'a str>) -> String {
+    let Wishes { stdin, stdout, stderr, tty } = wishes;
+    let flags = [("input", stdin), ("output", stdout), ("error", stderr), ("tty", tty)];
+    let flags = flags.iter().filter(|(_, on)| *on).map(|(key, _)| (*key, "1"));
+    encode(flags.chain(command.map(|word| ("command", word))))
 }
 
 /// The container that is meant, in the reference's words where that is not clear.
@@ -183,8 +199,7 @@ mod tests {
     fn a_kubelet_is_asked_in_its_own_words() {
         let query = "stdin=true&stdout=1&tty=0&container=c&command=sh&command=-c&command=a+b";
         let info = RequestInfo::new(&"default".into(), &Method::POST, "/api/v1/pods", Some(query));
-        let streams = Streams::read(&info);
-        let text = streams.query(info.query.all("command"));
+        let text = kubelet_query(wishes(&info), info.query.all("command"));
         assert_eq!(text, "?input=1&output=1&command=sh&command=-c&command=a%20b");
     }
 }

@@ -3,18 +3,24 @@
 use api::Status;
 use axum::body::Body;
 use http::Response;
+use streaming::websocket::tunnelled;
 
 use super::{Connect, kubelet_of, pod_of};
 use crate::query::{Query, encode};
+use crate::streams;
 
-pub(super) async fn serve(connect: Connect) -> Result<Response<Body>, Status> {
+pub(super) async fn serve(mut connect: Connect) -> Result<Response<Body>, Status> {
     let info = connect.call.info.clone();
     let ports = ports(&info.query)?;
     let pod = pod_of(&connect.call).await?;
     let kubelet = kubelet_of(&connect.call, &pod).await?;
     let query = encode((!ports.is_empty()).then_some(("port", ports.as_str())));
     let target = format!("/portForward/{}/{}{query}", info.namespace, info.name);
-    connect.ask_kubelet(&kubelet, &target).await
+    let wanted = connect.wanted(&kubelet, |protocol| tunnelled(protocol).is_some());
+    let backend = kubelet.backend(&connect.call, false).await?;
+    let Some(wanted) = wanted else { return connect.ask_kubelet(&backend, &target).await };
+    let passage = connect.passage();
+    streams::tunnel(&connect.call.gateway, passage, &wanted, (backend, target), connect.parts).await
 }
 
 /// The ports that a WebSocket client names beforehand, with commas between them.

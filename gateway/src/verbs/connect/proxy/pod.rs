@@ -1,14 +1,19 @@
 //! pods/proxy: a port of a pod.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use api::document::Document;
 use api::reach::may_reach;
 use api::{Status, Value};
+use futures_util::FutureExt;
 
+use super::super::kubelet_of;
 use super::{Name, port};
+use crate::PodAccess;
 use crate::forward::{Backend, Way};
 use crate::kubelets::anybody;
+use crate::streams::pod_port;
 use crate::verbs::Call;
 
 pub(super) async fn find(call: &Call, name: Name<'_>) -> Result<Backend, Status> {
@@ -27,20 +32,25 @@ pub(super) async fn find(call: &Call, name: Name<'_>) -> Result<Backend, Status>
         (asked, _) => port(asked)?,
     };
     let ip = pod.list(&["status", "podIPs"]).first().map_or("", |ip| ip.text(&["ip"]));
-    at(call, &pod, ip, number, https)
+    at(call, &pod, ip, number, https).await
 }
 
 /// A port of a pod, at one of its addresses.
-pub(super) fn at(call: &Call, _pod: &Value, ip: &str, port: u16, https: bool) -> Result<Backend, Status> {
+pub(super) async fn at(call: &Call, pod: &Value, ip: &str, port: u16, https: bool) -> Result<Backend, Status> {
     let address = ip.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, port));
     let rules = &call.gateway.config.proxy_allow;
-    match address {
-        Ok(address) if may_reach(address, ip, rules) => {
-            let way = Way::Direct(vec![address]);
-            Ok(Backend { host: ip.to_owned(), port, way, tls: https.then(anybody) })
+    let Some(address) = address.ok().filter(|address| may_reach(*address, ip, rules)) else {
+        return Err(Status::bad_request("address not allowed"));
+    };
+    let way = match call.gateway.config.pods {
+        PodAccess::Direct => Way::Direct(vec![address]),
+        PodAccess::Kubelets => {
+            let kubelet = kubelet_of(call, pod).await?.backend(call, false).await?;
+            let target = format!("/portForward/{}/{}", call.namespace, pod.name());
+            Way::Through(Arc::new(move || pod_port(kubelet.clone(), target.clone(), port).boxed()))
         }
-        _ => Err(Status::bad_request("address not allowed")),
-    }
+    };
+    Ok(Backend { host: ip.to_owned(), port, way, tls: https.then(anybody) })
 }
 
 /// The first port that a container of the pod names.

@@ -25,7 +25,7 @@ pub(super) async fn find(call: &Call, name: Name<'_>) -> Result<Backend, Status>
     }
     for endpoint in endpoints {
         if let Some(pod) = endpoint.pod(call).await? {
-            return pod::at(call, &pod, &endpoint.ip, endpoint.port, scheme == "https");
+            return pod::at(call, &pod, &endpoint.ip, endpoint.port, scheme == "https").await;
         }
     }
     let which = if slices.is_empty() { service } else { name.whole };
