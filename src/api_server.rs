@@ -11,7 +11,7 @@ use api::ambient::Ambient;
 use api::builtin::{self, RuntimeConfig};
 use api::slot::{SLOTS, Slot};
 use gateway::pki::{Pki, write_private};
-use gateway::{Gateway, GatewayConfig, KubeletAccess, Tokens};
+use gateway::{Gateway, GatewayConfig, KubeletAccess, PodAccess, Tokens};
 use prometheus_client::registry::Registry as MetricsRegistry;
 use shards::membership::Mapping;
 use shards::rpc::client::{Calling, Seeds, Ways};
@@ -208,10 +208,10 @@ pub(crate) struct ApiServer {
 
 impl ApiServer {
     /// Starts everything but the listening socket's service (see [`ApiServer::serve`]). Checks what can be checked
-    /// before it writes anything.
+    /// before it writes anything. `fleet` is where kubelets of this process will be.
     pub(crate) async fn start(
         args: &ApiArgs,
-        allowed_internal: Vec<String>,
+        fleet: Option<SocketAddr>,
         ambient: &Ambient,
         metrics: &mut MetricsRegistry,
         progress: &Progress,
@@ -256,9 +256,16 @@ impl ApiServer {
             kubelets: KubeletAccess {
                 identity: Some((pki.kubelet_client().certificate, pki.kubelet_client().key)),
                 ca: args.kubelet_certificate_authority.clone(),
-                allowed_internal: args.allow_internal.iter().cloned().chain(allowed_internal).collect(),
+                allowed_internal: args.allow_internal.iter().cloned().chain(fleet.map(|at| at.to_string())).collect(),
             },
             webhook_allow: args.store.webhook_allow.clone(),
+            pods: match args.pod_access {
+                Some(access) => access.into(),
+                // Addresses of simulated pods lead nowhere.
+                None if fleet.is_some() => PodAccess::Kubelets,
+                None => PodAccess::Direct,
+            },
+            proxy_allow: args.proxy_allow.clone(),
             advertise: reachable.to_string(),
             ..GatewayConfig::default()
         };

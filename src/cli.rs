@@ -139,9 +139,32 @@ pub(crate) struct ApiArgs {
     /// PEM file of the CA of kubelets' serving certificates (not checked without one, as in the reference)
     #[arg(long, env = "SHARDPLANE_KUBELET_CERTIFICATE_AUTHORITY", value_name = "FILE")]
     pub(crate) kubelet_certificate_authority: Option<PathBuf>,
-    /// Loopback or link-local addresses and networks that kubelets may have; logs are not fetched from others of them
-    #[arg(long, env = "SHARDPLANE_ALLOW_INTERNAL", value_delimiter = ',', value_name = "IP|CIDR")]
+    /// Loopback or link-local addresses and networks that kubelets may have; others of them are not called
+    #[arg(long, env = "SHARDPLANE_ALLOW_INTERNAL", value_delimiter = ',', value_name = "IP[:PORT]|CIDR")]
     pub(crate) allow_internal: Vec<String>,
+    /// The same for pods, and for ports of nodes that are not their kubelets', as `proxy` reaches them
+    #[arg(long, env = "SHARDPLANE_PROXY_ALLOW", value_delimiter = ',', value_name = "IP[:PORT]|CIDR")]
+    pub(crate) proxy_allow: Vec<String>,
+    /// How `proxy` reaches pods: at their addresses, or through their kubelets as port-forward does [default: through those of
+    /// the simulated fleet in `up`, directly otherwise]
+    #[arg(long, env = "SHARDPLANE_POD_ACCESS", value_enum, value_name = "WAY")]
+    pub(crate) pod_access: Option<PodAccess>,
+}
+
+/// How what runs in pods is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PodAccess {
+    Direct,
+    Kubelets,
+}
+
+impl From<PodAccess> for gateway::PodAccess {
+    fn from(access: PodAccess) -> Self {
+        match access {
+            PodAccess::Direct => Self::Direct,
+            PodAccess::Kubelets => Self::Kubelets,
+        }
+    }
 }
 
 /// Flags of everything that opens the store.
@@ -353,10 +376,10 @@ pub(crate) struct KubeletPart {
     pub(crate) cluster: ClusterArgs,
     #[command(flatten)]
     pub(crate) fleet: FleetArgs,
-    /// Address to serve logs on; nodes give it as their InternalIP and kubelet port
+    /// Address to serve logs, exec and port-forward on; nodes give it as their InternalIP and kubelet port
     #[arg(long, env = "SHARDPLANE_KUBELET_LISTEN", default_value = "127.0.0.1:0", value_name = "IP:PORT")]
     pub(crate) kubelet_listen: SocketAddr,
-    /// PEM file of the CA whose client certificates may read logs
+    /// PEM file of the CA whose client certificates may read logs and run commands
     #[arg(long, env = "SHARDPLANE_CLIENT_CA_FILE", value_name = "FILE")]
     pub(crate) client_ca_file: Option<PathBuf>,
 }

@@ -1,6 +1,6 @@
 //! Wires what works on a cluster: controllers, schedulers and the fleet, for `up` and for each part alone.
 
-use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use controllers::{
     Controllers, ControllersConfig, ControllersHandle, NodeIpamConfig, NodeLifecycleConfig, PodGcConfig,
 };
 use ipnet::Ipv4Net;
-use kubelet::{Fleet, FleetConfig, Latency, LogIdentity, LogServer, LogServerOptions};
+use kubelet::{Fleet, FleetConfig, Identity, Latency, Server, ServerOptions};
 use prometheus_client::registry::Registry as MetricsRegistry;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -163,34 +163,34 @@ pub(crate) fn wire_clients(target: &Target, ambient: &Ambient) -> Result<ClientF
     }))
 }
 
-/// Who the fleet's log server is, and whose clients it answers.
-pub(crate) struct LogAccess {
-    pub(crate) listen: SocketAddr,
+/// Who the kubelets' server is, and whose clients it answers.
+pub(crate) struct ServerAccess {
+    pub(crate) listener: TcpListener,
     /// Certificate and key, PEM; its own where there are none.
     pub(crate) files: Option<(std::path::PathBuf, std::path::PathBuf)>,
     /// CA of the clients, PEM.
     pub(crate) client_ca: Option<std::path::PathBuf>,
 }
 
-/// Starts the log server and the kubelets. `control` may watch all nodes: it carries the annotation that stops a kubelet.
-pub(crate) async fn start_fleet(
+/// Starts the kubelets and their server. `control` may watch all nodes: it carries the annotation that stops a kubelet.
+pub(crate) fn start_fleet(
     mut config: FleetConfig,
     clients: ClientFor,
     control: Client,
-    logs: LogAccess,
+    access: ServerAccess,
     metrics: &mut MetricsRegistry,
     shutdown: &CancellationToken,
 ) -> Result<Fleet, Failure> {
-    let identity = match &logs.files {
+    let identity = match &access.files {
         Some((certificate, key)) => {
             let key = PrivateKeyDer::from_pem_file(key).map_err(|error| format!("{}: {error}", key.display()))?;
-            LogIdentity::Given(certificates(certificate)?, key)
+            Identity::Given(certificates(certificate)?, key)
         }
-        None => LogIdentity::SelfSigned(vec![logs.listen.ip().to_string(), "localhost".to_owned()]),
+        None => Identity::SelfSigned(vec![access.listener.local_addr()?.ip().to_string(), "localhost".to_owned()]),
     };
-    let client_ca = logs.client_ca.as_deref().map(certificates).transpose()?;
-    let options = LogServerOptions { listen: logs.listen, identity, client_ca };
-    let server = LogServer::start(options, config.logs.clone(), shutdown.clone()).await?;
+    let client_ca = access.client_ca.as_deref().map(certificates).transpose()?;
+    let options = ServerOptions { listener: access.listener, identity, client_ca };
+    let server = Server::start(options, config.logs.clone(), shutdown.clone())?;
     config.address = server.address().ip();
     config.port = server.address().port();
     let ambient = control.ambient().clone();

@@ -1,5 +1,6 @@
 //! Each part alone: what a process of a larger installation runs, and what works for anybody's cluster.
 
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api_server::ApiServer;
 use crate::cli::{ApiArgs, ClusterArgs, ControllersPart, Fidelity, KubeletPart, LoadtestPart, SchedulerPart};
-use crate::cluster::{self, LogAccess, Memberships};
+use crate::cluster::{self, Memberships, ServerAccess};
 use crate::progress::Progress;
 use crate::{Failure, ambient};
 
@@ -44,7 +45,7 @@ pub(crate) async fn gateway(args: ApiArgs) -> Result<ExitCode, Failure> {
     let mut stop = stop_signal()?;
     let (ambient, progress) = (ambient::machine(), Progress::start());
     let mut metrics = MetricsRegistry::default();
-    let server = ApiServer::start(&args, Vec::new(), &ambient, &mut metrics, &progress).await?;
+    let server = ApiServer::start(&args, None, &ambient, &mut metrics, &progress).await?;
     server.gateway.expose_metrics(Arc::new(metrics));
     let serving = CancellationToken::new();
     let served = server.serve(serving.clone())?;
@@ -133,8 +134,10 @@ pub(crate) async fn kubelet(part: KubeletPart) -> Result<ExitCode, Failure> {
     let clients = cluster::wire_clients(&target, &ambient)?;
     let control = client(&part.cluster, AGENTS[2], &ambient)?;
     let (shutdown, mut metrics) = (CancellationToken::new(), MetricsRegistry::default());
-    let logs = LogAccess { listen: part.kubelet_listen, files: None, client_ca: part.client_ca_file.clone() };
-    let fleet = cluster::start_fleet(config, clients, control, logs, &mut metrics, &shutdown).await?;
+    let listener = TcpListener::bind(part.kubelet_listen)
+        .map_err(|error| format!("--kubelet-listen {}: {error}", part.kubelet_listen))?;
+    let access = ServerAccess { listener, files: None, client_ca: part.client_ca_file.clone() };
+    let fleet = cluster::start_fleet(config, clients, control, access, &mut metrics, &shutdown)?;
     let progress = Progress::start();
     let show = async {
         let mut ticks = tokio::time::interval(Duration::from_millis(200));

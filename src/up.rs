@@ -1,5 +1,6 @@
 //! `up`: a whole cluster in one process.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api_server::ApiServer;
 use crate::cli::{Fidelity, UpArgs};
-use crate::cluster::{self, LogAccess, Memberships};
+use crate::cluster::{self, Memberships, ServerAccess};
 use crate::in_process::InProcess;
 use crate::progress::Progress;
 use crate::status_line::StatusLine;
@@ -33,8 +34,10 @@ pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
     let mut metrics = MetricsRegistry::default();
     let fleet_config = cluster::fleet_config(&args.fleet, args.fidelity)?;
 
-    // The fleet's kubelets are on loopback, where a gateway does not go by itself (DESIGN D12).
-    let fleet_address = vec!["127.0.0.1".to_owned()];
+    // The fleet's kubelets are on loopback, where a gateway does not go by itself (DESIGN D12): it is told of this one port.
+    let kubelets =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| format!("no port for kubelets: {error}"))?;
+    let fleet_address = if args.fleet.nodes > 0 { Some(kubelets.local_addr()?) } else { None };
     let server = ApiServer::start(&args.api, fleet_address, &ambient, &mut metrics, &progress).await?;
     let (serving, working) = (CancellationToken::new(), CancellationToken::new());
     let served = server.serve(serving.clone())?;
@@ -43,7 +46,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<ExitCode, Failure> {
     tracing::info!("serving https://{} after {took} ms", server.address);
 
     let workers = Workers { server: &server, metrics: &mut metrics, shutdown: &working, ambient: &ambient };
-    let cluster = workers.start(&args, fleet_config, &progress).await?;
+    let cluster = workers.start(&args, (fleet_config, kubelets), &progress).await?;
     server.gateway.expose_metrics(Arc::new(metrics));
 
     let outcome = tokio::select! {
@@ -139,7 +142,12 @@ impl Workers<'_> {
         Client::new(transport, agent, self.ambient.clone())
     }
 
-    async fn start(self, args: &UpArgs, fleet: FleetConfig, progress: &Progress) -> Result<Cluster, Failure> {
+    async fn start(
+        self,
+        args: &UpArgs,
+        (fleet, kubelets): (FleetConfig, TcpListener),
+        progress: &Progress,
+    ) -> Result<Cluster, Failure> {
         progress.step("starting controllers, schedulers and kubelets");
         let controllers = self.client("system:kube-controller-manager", "shardplane-controllers");
         let root_ca = Some(self.server.pki.ca_pem()?);
@@ -167,13 +175,13 @@ impl Workers<'_> {
             }
         };
         let pki = &self.server.pki;
-        let logs = LogAccess {
-            listen: ([127, 0, 0, 1], 0).into(),
+        let access = ServerAccess {
+            listener: kubelets,
             files: Some((pki.fleet().certificate, pki.fleet().key)),
             client_ca: Some(pki.ca()),
         };
         let control = self.client("system:shardplane:fleet", "shardplane-fleet");
-        let fleet = cluster::start_fleet(fleet, clients, control, logs, self.metrics, self.shutdown).await?;
+        let fleet = cluster::start_fleet(fleet, clients, control, access, self.metrics, self.shutdown)?;
         Ok(Cluster { status, fleet: Some(fleet), controllers, schedulers, memberships })
     }
 

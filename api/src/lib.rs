@@ -22,6 +22,7 @@ pub mod pod_security;
 pub mod quantity;
 pub mod quota;
 pub mod rbac;
+pub mod reach;
 pub mod registry;
 pub mod resource;
 pub mod schema;

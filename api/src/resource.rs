@@ -107,6 +107,13 @@ pub struct Subresource {
     pub verbs: Vec<&'static str>,
 }
 
+impl Subresource {
+    /// Whether requests are passed on to somebody else. Its kind is that of their options, which stand in the query.
+    pub fn is_connect(&self) -> bool {
+        self.kind.ends_with("Options")
+    }
+}
+
 /// One group and version under which a resource is served.
 #[derive(Debug)]
 pub struct Served {

@@ -10,7 +10,9 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use http_body::{Frame, SizeHint};
+use parking_lot::Mutex;
 use shards::service::UserInfo;
+use tokio::sync::oneshot;
 
 use crate::Inner;
 use crate::metrics::{ClusterLabel, KindLabels, RequestLabels};
@@ -22,6 +24,19 @@ const ACCESS: &str = "gateway::access";
 /// Why an answer is what it is; travels in the answer's extensions to the line in the log.
 #[derive(Clone)]
 pub(crate) struct Failure(pub(crate) Status);
+
+/// Who answers with an upgrade takes the request's completion along, and drops it when the stream has ended; travels in the
+/// answer's extensions.
+#[derive(Clone)]
+pub(crate) struct Lasting(Arc<Mutex<Option<oneshot::Sender<Completion>>>>);
+
+impl Lasting {
+    /// What goes into the answer, and where the completion will come out.
+    pub(crate) fn new() -> (Self, oneshot::Receiver<Completion>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(Arc::new(Mutex::new(Some(sender)))), receiver)
+    }
+}
 
 /// A request that is under way. Dropping it counts it, so that one whose client went away is counted too.
 pub(crate) struct Completion {
@@ -46,7 +61,7 @@ impl Completion {
             uuid::Builder::from_random_bytes(random).into_uuid().to_string()
         });
         let labels = labels_of(inner, &info);
-        let long = info.verb == "watch" || info.subresource == "log" || info.path == crate::backup::PATH;
+        let long = info.verb == "watch" || is_connect(&info) || info.path == crate::backup::PATH;
         if long {
             inner.metrics.longrunning.get_or_create(&labels).inc();
         } else {
@@ -65,6 +80,13 @@ impl Completion {
     pub(crate) fn finish(mut self, mut response: Response<Body>) -> Response<Body> {
         let failure = response.extensions_mut().remove::<Failure>();
         self.outcome = Some((response.status().as_u16(), failure.map(|Failure(status)| status)));
+        if let Some(Lasting(taker)) = response.extensions_mut().remove::<Lasting>() {
+            if let Some(taker) = taker.lock().take() {
+                // Who does not want it any more has ended already.
+                let _ = taker.send(self);
+            }
+            return response;
+        }
         if self.long && response.status().is_success() {
             return response.map(|body| Body::new(Followed { body, _completion: self }));
         }
@@ -94,12 +116,19 @@ impl Completion {
         let (id, user) = (&self.audit_id, self.user.as_ref().map_or("", |user| user.name.as_str()));
         let error = failure.as_ref().map(|status| status.message()).unwrap_or_default();
         let millis = took.as_secs_f64() * 1e3;
-        if code == 500 {
+        // What another server did wrong is said through this one, and no fault of its own.
+        let own = failure.as_ref().is_none_or(|status| status.parts().said.is_none());
+        if code == 500 && own {
             tracing::error!(target: ACCESS, id, %cluster, user, verb, %resource, path, code, millis, error, "request");
         } else {
             tracing::info!(target: ACCESS, id, %cluster, user, verb, %resource, path, code, millis, error, "request");
         }
     }
+}
+
+/// Whether a request is passed on to somebody else, for as long as its client wants.
+fn is_connect(info: &RequestInfo) -> bool {
+    info.is_resource && matches!(info.subresource.as_str(), "attach" | "exec" | "log" | "portforward" | "proxy")
 }
 
 fn kind_of(info: &RequestInfo) -> KindLabels {
@@ -110,6 +139,7 @@ fn kind_of(info: &RequestInfo) -> KindLabels {
 
 fn labels_of(inner: &Inner, info: &RequestInfo) -> RequestLabels {
     let verb = match info.verb {
+        _ if is_connect(info) => "CONNECT",
         "get" | "head" => "GET",
         "list" => "LIST",
         "watch" => "WATCH",

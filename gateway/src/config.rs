@@ -30,6 +30,11 @@ pub struct GatewayConfig {
     /// Loopback, link-local and other internal addresses, networks and hosts that are called on behalf of a cluster's own
     /// objects: conversion webhooks (DESIGN D12).
     pub webhook_allow: Vec<String>,
+    /// How pods are reached for `proxy`.
+    pub pods: PodAccess,
+    /// Addresses or networks that pods, and ports of nodes, may have for `proxy` although they are loopback or link-local
+    /// (DESIGN D12).
+    pub proxy_allow: Vec<String>,
     /// `host:port` under which clients reach this gateway, as `/api` tells them.
     pub advertise: String,
     /// Bounds on what clients may ask for.
@@ -51,6 +56,8 @@ impl Default for GatewayConfig {
             client_ca: None,
             kubelets: KubeletAccess::default(),
             webhook_allow: Vec::new(),
+            pods: PodAccess::default(),
+            proxy_allow: Vec::new(),
             advertise: "127.0.0.1:6443".to_owned(),
             limits: Limits::default(),
             relay: RelayLimits::default(),
@@ -59,16 +66,26 @@ impl Default for GatewayConfig {
     }
 }
 
-/// How the gateway reaches kubelets, for logs.
+/// How the gateway reaches kubelets.
 #[derive(Clone, Debug, Default)]
 pub struct KubeletAccess {
     /// PEM files of the client certificate and its key, with which the gateway shows who it is.
     pub identity: Option<(PathBuf, PathBuf)>,
     /// PEM file of the CA of kubelets' serving certificates. Without one they are not checked, as in the reference.
     pub ca: Option<PathBuf>,
-    /// Addresses (`127.0.0.1`) or networks (`10.0.0.0/8`) that are reached although they are loopback or link-local
-    /// (DESIGN D12).
+    /// Addresses (`127.0.0.1`, `127.0.0.1:10250`) or networks (`10.0.0.0/8`) that kubelets may have although they are
+    /// loopback or link-local (DESIGN D12).
     pub allowed_internal: Vec<String>,
+}
+
+/// How the gateway reaches what runs in pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PodAccess {
+    /// At their addresses, as the reference does: the gateway is on their network.
+    #[default]
+    Direct,
+    /// Through their kubelets, as `kubectl port-forward` does.
+    Kubelets,
 }
 
 /// Bounds on what clients may ask for.
@@ -88,7 +105,7 @@ pub struct Limits {
     pub streams: u32,
     /// How long a header, a TLS handshake or a body may take to arrive.
     pub arrival: Duration,
-    /// How long a request that is neither list nor watch nor log may take.
+    /// How long a request that is neither list nor watch, and is not passed on, may take.
     pub request: Duration,
     /// How long requests may go on after the gateway was told to stop.
     pub grace: Duration,

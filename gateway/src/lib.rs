@@ -16,8 +16,10 @@ mod completion;
 mod config;
 mod continuation;
 mod forms;
+mod forward;
 mod impersonation;
 mod kinds;
+mod kubelets;
 mod list;
 mod media;
 mod metrics;
@@ -30,6 +32,7 @@ mod relay;
 mod render;
 mod request;
 mod routes;
+mod streams;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -57,7 +60,7 @@ use tokio_util::sync::CancellationToken;
 pub use authn::{TokenFileError, Tokens};
 use clusters::{Cluster, Clusters};
 use completion::{Completion, Failure};
-pub use config::{GatewayConfig, KubeletAccess, Limits, RelayLimits, VersionInfo};
+pub use config::{GatewayConfig, KubeletAccess, Limits, PodAccess, RelayLimits, VersionInfo};
 use forms::Forms;
 use kinds::Kinds;
 use media::Output;
@@ -168,6 +171,7 @@ impl Gateway {
         let (inner, routes) = (self.inner.clone(), self.routes.clone());
         async move {
             let unread = Unread::default();
+            let original = request.uri().clone();
             let mut request = without_trailing_slash(request).map(|body| unread.watch(body));
             let cluster = inner.cluster_of(&mut request).await;
             let (uri, nowhere) = (request.uri(), SmolStr::default());
@@ -185,6 +189,9 @@ impl Gateway {
             let mut response = match known.await {
                 Ok((cluster, user)) => {
                     completion.user = Some(user.clone());
+                    if verbs::connect::concerns(&completion.info) {
+                        request.extensions_mut().insert(Original(original));
+                    }
                     let ticket = Ticket { info: completion.info.clone(), user, cluster };
                     allowed(&inner, &routes, request, ticket).await
                 }
@@ -213,6 +220,10 @@ impl Gateway {
         }
     }
 }
+
+/// A request's URI as it came, with the slashes at the end of its path; in the extensions of those that are passed on.
+#[derive(Clone, Debug)]
+pub(crate) struct Original(pub(crate) Uri);
 
 /// How many times the limit of a body is taken in of one that was refused.
 const TAKEN_IN: usize = 4;

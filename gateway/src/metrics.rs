@@ -85,6 +85,31 @@ pub(crate) struct ResourceLabels {
     pub(crate) resource: Word,
 }
 
+/// How WebSockets of exec, attach and portforward are answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct WebSocketLabels {
+    pub(crate) subresource: &'static str,
+    /// `proxied_to_kubelet` or `translated_at_apiserver`.
+    pub(crate) proxy_type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamCodeLabels {
+    code: u16,
+}
+
+/// Which kind of stream to a kubelet or another server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct StreamLabels {
+    pub(crate) subresource: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamByteLabels {
+    subresource: &'static str,
+    direction: &'static str,
+}
+
 type Durations = Family<RequestLabels, Histogram, fn() -> Histogram>;
 
 /// The gateway's metrics.
@@ -101,6 +126,10 @@ pub(crate) struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) handshake_errors: Counter,
     pub(crate) relays: RelayMetrics,
+    stream_bytes: Family<StreamByteLabels, Counter>,
+    pub(crate) websockets: Family<WebSocketLabels, Counter>,
+    translated: Family<StreamCodeLabels, Counter>,
+    tunnelled: Family<StreamCodeLabels, Counter>,
 }
 
 const BUCKETS: [f64; 23] = [
@@ -122,14 +151,19 @@ impl Metrics {
             connections: Gauge::default(),
             handshake_errors: Counter::default(),
             relays: RelayMetrics::register(registry),
+            stream_bytes: Family::default(),
+            websockets: Family::default(),
+            translated: Family::default(),
+            tunnelled: Family::default(),
         };
+        metrics.register_streams(registry);
         let help = "Requests by verb, resource, scope and code";
         registry.register("apiserver_request", help, metrics.requests.clone());
-        let help = "Response latency by verb, resource and scope, watches and logs excepted";
+        let help = "Response latency by verb, resource and scope, watches, logs and other streams excepted";
         registry.register("apiserver_request_duration_seconds", help, metrics.durations.clone());
         let help = "Requests that are being executed, by kind";
         registry.register("apiserver_current_inflight_requests", help, metrics.inflight.clone());
-        let help = "Watches and log streams that are open";
+        let help = "Watches, logs and other streams that are open";
         registry.register("apiserver_longrunning_requests", help, metrics.longrunning.clone());
         let help = "Watchers that are registered, by resource";
         registry.register("apiserver_registered_watchers", help, metrics.watchers.clone());
@@ -141,6 +175,34 @@ impl Metrics {
         let help = "TLS handshakes that failed";
         registry.register("apiserver_tls_handshake_errors", help, metrics.handshake_errors.clone());
         metrics
+    }
+
+    fn register_streams(&self, registry: &mut Registry) {
+        let help = "Bytes of upgraded connections that have ended, from clients and to them";
+        registry.register("shardplane_stream_bytes", help, self.stream_bytes.clone());
+        let help = "WebSockets of exec, attach and portforward, by who speaks the rest of the protocol";
+        registry.register("apiserver_websocket_streaming_requests", help, self.websockets.clone());
+        let help = "exec and attach requests that were translated for a kubelet, by their result";
+        registry.register("apiserver_stream_translator_requests", help, self.translated.clone());
+        let help = "portforward requests whose tunnel ended here, by what the kubelet said";
+        registry.register("apiserver_stream_tunnel_requests", help, self.tunnelled.clone());
+    }
+
+    /// Counts an exec or attach that was translated.
+    pub(crate) fn translated(&self, code: u16) {
+        self.translated.get_or_create(&StreamCodeLabels { code }).inc();
+    }
+
+    /// Counts a portforward whose tunnel ends here.
+    pub(crate) fn tunnelled(&self, code: u16) {
+        self.tunnelled.get_or_create(&StreamCodeLabels { code }).inc();
+    }
+
+    /// Counts what an upgraded connection carried.
+    pub(crate) fn stream_bytes(&self, StreamLabels { subresource }: StreamLabels, from_client: u64, to_client: u64) {
+        for (direction, bytes) in [("from_client", from_client), ("to_client", to_client)] {
+            self.stream_bytes.get_or_create(&StreamByteLabels { subresource, direction }).inc_by(bytes);
+        }
     }
 
     /// Counts an answer. `took` is absent for what lasts as long as the client wants.

@@ -53,6 +53,23 @@ impl Query {
     }
 }
 
+/// A query of these pairs with its question mark; nothing where there are none.
+pub(crate) fn encode<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let pairs: Vec<String> = pairs.into_iter().map(|(key, value)| format!("{key}={}", escape(value))).collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}
+
 /// Percent-decoding; `plus` is a space in queries, but not in paths.
 pub(crate) fn decode(text: &str, plus: bool) -> String {
     if !text.bytes().any(|byte| byte == b'%' || (plus && byte == b'+')) {
@@ -89,6 +106,15 @@ mod tests {
         assert_eq!((query.flag("watch"), query.flag("pretty")), (Some(true), None));
         assert_eq!(query.number::<u64>("limit"), Ok(Some(5)));
         assert!(Query::parse(Some("limit=x")).number::<u64>("limit").is_err());
+    }
+
+    #[test]
+    fn what_is_encoded_reads_the_same() {
+        let pairs = [("command", "sh -c"), ("command", "a&b=%c+é")];
+        let text = encode(pairs);
+        assert_eq!(text, "?command=sh%20-c&command=a%26b%3D%25c%2B%C3%A9");
+        assert_eq!(Query::parse(text.strip_prefix('?')).0, pairs.map(|(key, value)| (key.into(), value.into())));
+        assert_eq!(encode([]), "");
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub struct FleetConfig {
     pub fidelity: Fidelity,
     /// Which Events are written.
     pub events: Events,
-    /// status.addresses of every node and status.hostIP of every Pod: where [`crate::LogServer`] listens.
+    /// status.addresses of every node and status.hostIP of every Pod: where [`crate::Server`] listens.
     pub address: IpAddr,
     /// status.daemonEndpoints.kubeletEndpoint.Port of every node.
     pub port: u16,
@@ -131,7 +131,7 @@ pub struct FleetConfig {
     pub registrations: usize,
     /// Names of nodes whose kubelets are stopped from the beginning: they never register.
     pub stopped: Vec<String>,
-    /// Where containers' lives are kept for [`crate::LogServer`].
+    /// Where containers' lives are kept for [`crate::Server`].
     pub logs: Logs,
     /// A client of the fleet's own, allowed to watch all Nodes. With it, Nodes can be annotated
     /// (`shardplane.dev/kubelet: stopped`), and in-process kubelets learn their podCIDR from one shared watch; without it

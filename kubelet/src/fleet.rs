@@ -18,6 +18,7 @@ use tracing::info;
 use crate::config::FleetConfig;
 use crate::counters::Counters;
 use crate::follow::{Follow, Followed, Versioned};
+use crate::logs::ClientFor;
 use crate::node::Kubelet;
 use crate::node::object::{NodeSpec, NodeStatus};
 use crate::pod::admission::Room;
@@ -30,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) host_ip: String,
     /// What each node has room for; `None` where the configuration names no quantities.
     pub(crate) room: Option<Room>,
-    client_for: Box<dyn Fn(&str) -> Client + Send + Sync>,
+    client_for: ClientFor,
     recorder: Recorder,
     /// By name of the node.
     kubelets: Mutex<HashMap<SmolStr, Handle>>,
@@ -68,7 +69,9 @@ impl Fleet {
         ambient: Ambient,
         shutdown: CancellationToken,
     ) -> Self {
+        let client_for: ClientFor = Arc::new(client_for);
         config.logs.set_clock(ambient);
+        config.logs.set_clients(client_for.clone());
         let recorder = Recorder::start(client_for(&config.node_name(0)), "kubelet", "", shutdown.child_token());
         let kubelets = (0..config.nodes).map(|at| {
             let handle = Handle {
@@ -86,7 +89,7 @@ impl Fleet {
             registrations: Semaphore::new(config.registrations.max(1)),
             host_ip: config.address.to_string(),
             room: Room::of(&config).ok(),
-            client_for: Box::new(client_for),
+            client_for,
             recorder,
             tasks: TaskTracker::new(),
             shutdown,

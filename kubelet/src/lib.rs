@@ -3,7 +3,8 @@
 //! Each kubelet registers its Node, renews its Lease, reports its status, follows the Pods that are bound to it and moves
 //! them through their life as a kubelet would: Pending, Running, Succeeded or Failed, terminating with grace. Thousands of
 //! them share the process' threads; each has an identity and a [`client::Client`] of its own. What is simulated says so:
-//! runtime, image and container ids begin with `shardplane-sim://`, and so do the lines that [`LogServer`] answers with.
+//! runtime, image and container ids begin with `shardplane-sim://`. A [`Server`] answers for all of them what kubelets answer:
+//! logs, exec, attach and port-forward, of containers in which nothing runs, and which say so.
 //!
 //! [`Fidelity::Wire`] speaks as a kubelet does, call for call. [`Fidelity::InProcess`] leaves calls out that change
 //! nothing in the result (its documentation says which), so that 5,000 nodes are ready within seconds.
@@ -18,14 +19,17 @@
 //! restart; every write to a Pod carries its uid, so that a namesake is never touched.
 
 mod config;
+mod container;
 mod counters;
 mod fleet;
 mod follow;
 mod logs;
 mod node;
 mod pod;
+mod server;
 
 pub use config::{Events, Fidelity, FleetConfig, Latency, Taint};
 pub use counters::Counters;
 pub use fleet::{Fleet, UnknownNode};
-pub use logs::{LogIdentity, LogServer, LogServerError, LogServerOptions, Logs};
+pub use logs::Logs;
+pub use server::{Identity, Server, ServerError, ServerOptions};

@@ -56,7 +56,7 @@ impl Kinds {
         for resource in registry.iter() {
             for served in &resource.served {
                 add(&served.group, &served.version, &resource.kind);
-                for sub in &served.subresources {
+                for sub in served.subresources.iter().filter(|sub| !sub.is_connect()) {
                     add(&sub.group, &sub.version, &sub.kind);
                 }
                 if served.is_public() {

@@ -17,6 +17,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::routing::{delete, get, post};
+use futures_util::FutureExt;
 use http::Response;
 
 use crate::completion::Failure;
@@ -78,10 +79,14 @@ async fn resource(
     Extension(ticket): Extension<Ticket>,
     request: Request,
 ) -> Response<Body> {
-    let Ticket { info, user, cluster } = ticket;
-    if !info.is_resource {
+    if !ticket.info.is_resource {
         return refusal(Status::unknown_path());
     }
+    if verbs::connect::concerns(&ticket.info) {
+        // Large and rare, so boxed.
+        return verbs::connect::dispatch(inner, ticket, request).boxed().await.unwrap_or_else(refusal);
+    }
+    let Ticket { info, user, cluster } = ticket;
     let (parts, body) = request.into_parts();
     verbs::dispatch(inner, info, (user, cluster.floor), parts.headers, body).await.unwrap_or_else(refusal)
 }

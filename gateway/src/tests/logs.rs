@@ -95,7 +95,9 @@ async fn logs_come_from_the_kubelet() {
     let (code, status) = log("web/log?container=new").await;
     let message = "container \"new\" in pod \"web\" is waiting to start: ContainerCreating";
     assert_eq!((code, &status["message"]), (400, &json!(message)));
-    assert_eq!(log("waiting/log?container=old").await, (200, json!("")), "on no node yet");
+    assert_eq!(log("waiting/log?container=old").await, (204, json!("")), "on no node yet");
+    let (code, status) = log("web/log?container=old&tailLines=-1").await;
+    assert_eq!((code, &status["details"]["causes"][0]["field"]), (422, &json!("tailLines")), "{status}");
     assert_eq!(log("nobody/log").await.0, 404);
     assert_eq!(cluster.ask(Method::POST, "/api/v1/namespaces/default/pods/web/log", &Value::Null).await.0, 405);
 }

@@ -7,6 +7,7 @@ mod lists;
 mod logs;
 mod moves;
 mod openapi;
+mod passing;
 mod paths;
 mod protobuf;
 mod serving;

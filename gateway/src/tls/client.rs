@@ -12,6 +12,12 @@ use super::ServeError;
 use super::server::{certificates, private_key, roots, unusable};
 use crate::config::KubeletAccess;
 
+/// For servers whose certificates nobody can check, and without one of our own.
+pub(crate) fn unchecked() -> ClientConfig {
+    let access = KubeletAccess::default();
+    config(&access).expect("no file is read for it")
+}
+
 pub(crate) fn config(access: &KubeletAccess) -> Result<ClientConfig, ServeError> {
     let provider = Arc::new(default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -21,12 +27,15 @@ pub(crate) fn config(access: &KubeletAccess) -> Result<ClientConfig, ServeError>
         Some(path) => builder.with_root_certificates(roots(path)?),
         None => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unchecked(provider))),
     };
-    match &access.identity {
-        None => Ok(builder.with_no_client_auth()),
+    let mut config = match &access.identity {
+        None => builder.with_no_client_auth(),
         Some((certificate, key)) => builder
             .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
-            .map_err(|error| unusable(certificate, &error)),
-    }
+            .map_err(|error| unusable(certificate, &error))?,
+    };
+    // Connections are upgraded, which HTTP/2 cannot be.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// Takes any certificate, as the reference does without `--kubelet-certificate-authority`: kubelets sign their own.

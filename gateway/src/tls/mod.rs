@@ -34,6 +34,7 @@ use fresh::Fresh;
 
 use crate::authn::certificate_user;
 use crate::config::Limits;
+use crate::forward::{Peer, Place};
 use crate::{Gateway, Inner};
 
 /// PEM files of a serving certificate (with its chain) and its key.
@@ -135,12 +136,10 @@ impl Gateway {
             let permit = budget.clone().acquire_owned().await.expect("the semaphore is never closed");
             match listener.accept().await {
                 Ok((stream, peer)) => {
+                    let (inner, place) = (self.inner.clone(), Place(Arc::new(permit)));
                     let connection =
-                        connect(self.inner.clone(), self.handler(), stream, peer, fresh.acceptor(), shutdown.clone());
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
+                        connect(inner, self.handler(), stream, (peer, place), fresh.acceptor(), shutdown.clone());
+                    connections.spawn(connection);
                 }
                 Err(error) => {
                     // Out of descriptors, most likely: somebody has to close one.
@@ -162,7 +161,7 @@ async fn connect(
     inner: Arc<Inner>,
     gateway: Gateway,
     stream: BoxedIo,
-    peer: String,
+    (peer, place): (String, Place),
     acceptor: TlsAcceptor,
     shutdown: CancellationToken,
 ) {
@@ -186,14 +185,22 @@ async fn connect(
     };
     let certificates = stream.get_ref().1.peer_certificates();
     let identity = certificates.and_then(|chain| certificate_user(chain.first()?));
-    let service = service_fn(move |request: http::Request<Incoming>| {
+    let address = peer.parse().ok();
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        // What is passed on needs to know more, and is rare.
+        if passes_on(request.uri().path()) {
+            if let Some(address) = address {
+                request.extensions_mut().insert(Peer(address));
+            }
+            request.extensions_mut().insert(place.clone());
+        }
         // Boxed, for whatever holds it is moved many times on the way into its task.
         let answer = gateway.handle(request.map(Body::new), identity.clone()).boxed();
         async move { Ok::<_, std::convert::Infallible>(answer.await) }
     });
     inner.metrics.connections.inc();
     let builder = builder(limits);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let result = tokio::select! {
         biased;
@@ -207,6 +214,11 @@ async fn connect(
     if let Err(error) = result {
         tracing::debug!(%peer, %error, "connection ended early");
     }
+}
+
+/// Whether a request may go on to another server. It only has to be true for those that do.
+fn passes_on(path: &str) -> bool {
+    ["/proxy", "/exec", "/attach", "/portforward"].iter().any(|part| path.contains(part))
 }
 
 fn builder(limits: &Limits) -> Builder<TokioExecutor> {

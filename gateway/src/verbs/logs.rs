@@ -1,258 +1,225 @@
 //! pods/log: asked of the kubelet on the pod's node, and passed on as it comes.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use api::document::Document;
-use api::status::Reason;
-use api::{Status, Value};
+use api::{Causes, Status, Value, time};
 use axum::body::Body;
-use bytes::Bytes;
 use futures_util::StreamExt;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyDataStream, BodyExt, Empty, Limited};
+use http_body_util::{BodyDataStream, BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use tokio::net::{TcpStream, lookup_host};
-use tokio_rustls::TlsConnector;
 
 use super::Call;
-use crate::query::Query;
-use crate::tls::client;
+use super::connect::container_of;
+use crate::forward::exchange;
+use crate::kubelets::Kubelet;
+use crate::query::{Query, encode};
 
-/// How long a kubelet may take to be reached, and to begin its answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// PodLogOptions that are passed on.
-const OPTIONS: [&str; 8] =
-    ["follow", "previous", "timestamps", "sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream"];
+/// How long a kubelet may take to begin its answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// What is read of an answer that is no log.
+const REFUSAL: usize = 50_000;
 
 pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
     if call.info.verb != "get" {
         return Err(call.not_allowed());
     }
+    let query = &call.info.query;
+    let options = LogOptions::read(query)?;
+    options.validate(query, &call.info.name)?;
     let pod = call.fetch(&call.resource, &call.namespace, &call.info.name).await?.document();
-    let container = container_of(&pod, call.info.query.text("container"))?;
-    let node = pod.text(&["spec", "nodeName"]).to_owned();
+    let container = container_of(&pod, query.text("container"))?;
+    let node = pod.text(&["spec", "nodeName"]);
     if node.is_empty() {
-        // Not on a node yet: the reference answers with nothing.
-        return Ok(text(Body::empty()));
+        let mut nothing = Response::new(Body::empty());
+        *nothing.status_mut() = StatusCode::NO_CONTENT;
+        return Ok(nothing);
     }
-    let target = Target::find(&call, &node).await?;
-    target.check(&call.gateway.config.kubelets.allowed_internal)?;
-    let path =
-        format!("/containerLogs/{}/{}/{container}{}", call.namespace, call.info.name, passed_on(&call.info.query)?);
+    let kubelet = Kubelet::of_node(&call, node).await?;
+    let unchecked = query.flag("insecureSkipTLSVerifyBackend") == Some(true);
+    let backend = kubelet.backend(&call, unchecked).await?;
+    let target = format!("/containerLogs/{}/{}/{container}{}", call.namespace, call.info.name, options.query());
+    let failed = |error: &dyn std::fmt::Display| {
+        Status::said(500, "", format!("Get \"https://{}{target}\": {error}", backend.authority()))
+    };
+    let asking = async {
+        let link = backend.connect().await.map_err(|error| failed(&error))?;
+        let request = Request::get(&target).header(HOST, backend.authority()).body(Body::empty());
+        exchange(link, request.map_err(Status::internal)?).await.map_err(|error| failed(&error))
+    };
     let stopping = call.gateway.stopping.clone();
     let answer = tokio::select! {
         () = stopping.cancelled() => return Err(Status::unavailable("the server is shutting down")),
-        answer = tokio::time::timeout(PATIENCE, target.ask(&call, &path)) => answer,
+        answer = tokio::time::timeout(PATIENCE, asking) => answer,
     };
-    let answer = answer.unwrap_or_else(|_| Err(target.unreachable(&"it took too long")))?;
-    if answer.status() != StatusCode::OK {
-        return Err(refused(&pod, &container, answer).await);
+    let answer = answer.unwrap_or_else(|_| Err(failed(&"context deadline exceeded")))?;
+    if !(200..=206).contains(&answer.status().as_u16()) {
+        return Err(refused(&call.info.name, answer).await);
     }
     let body = BodyDataStream::new(answer.into_body()).take_until(stopping.cancelled_owned());
-    Ok(text(Body::from_stream(body)))
-}
-
-fn text(body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
+    let mut response = Response::new(Body::from_stream(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    response
+    Ok(response)
 }
 
-/// The container that is meant, in the reference's words where that is not clear.
-fn container_of(pod: &Value, asked: &str) -> Result<String, Status> {
-    let lists = ["initContainers", "containers", "ephemeralContainers"];
-    let names: Vec<&str> =
-        lists.iter().flat_map(|list| pod.list(&["spec", list])).map(|container| container.text(&["name"])).collect();
-    if !asked.is_empty() {
-        return match names.contains(&asked) {
-            true => Ok(asked.to_owned()),
-            false => Err(Status::bad_request(format!("container {asked} is not valid for pod {}", pod.name()))),
+/// PodLogOptions, as far as kubelets are told of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct LogOptions {
+    follow: bool,
+    previous: bool,
+    timestamps: bool,
+    since_seconds: Option<i64>,
+    /// Microseconds since 1970.
+    since_time: Option<i64>,
+    tail_lines: Option<i64>,
+    limit_bytes: Option<i64>,
+}
+
+impl LogOptions {
+    /// 400 for what cannot be read.
+    fn read(query: &Query) -> Result<Self, Status> {
+        let flag = |key| query.flag(key) == Some(true);
+        let number = |key| query.get(key).map(number).transpose().map_err(Status::bad_request);
+        let since_time = match query.text("sinceTime") {
+            "" => None,
+            text => Some(time::parse(text).ok_or_else(|| {
+                let quoted = Value::from(text);
+                let message = format!(
+                    "parsing time {quoted} as \"2006-01-02T15:04:05Z07:00\": cannot parse {quoted} as \"2006\""
+                );
+                Status::bad_request(message)
+            })?),
         };
+        Ok(Self {
+            follow: flag("follow"),
+            previous: flag("previous"),
+            timestamps: flag("timestamps"),
+            since_seconds: number("sinceSeconds")?,
+            since_time,
+            tail_lines: number("tailLines")?,
+            limit_bytes: number("limitBytes")?,
+        })
     }
-    match pod.list(&["spec", "containers"]) {
-        [only] => Ok(only.text(&["name"]).to_owned()),
-        _ => Err(Status::bad_request(format!(
-            "a container name must be specified for pod {}, choose one of: [{}]",
-            pod.name(),
-            names.join(" ")
-        ))),
-    }
-}
 
-/// The query for the kubelet.
-fn passed_on(query: &Query) -> Result<String, Status> {
-    for number in ["sinceSeconds", "tailLines", "limitBytes"] {
-        query.number::<i64>(number)?;
-    }
-    if query.get("sinceSeconds").is_some() && query.get("sinceTime").is_some() {
-        return Err(Status::bad_request("at most one of `sinceTime` or `sinceSeconds` may be specified"));
-    }
-    let options = OPTIONS.iter().filter_map(|key| Some((key, query.get(key)?)));
-    let pairs: Vec<String> = options.map(|(key, value)| format!("{key}={}", escape(value))).collect();
-    Ok(if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) })
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            other => out.push_str(&format!("%{other:02X}")),
+    /// 422 for what can be read and cannot be meant.
+    fn validate(&self, query: &Query, pod: &str) -> Result<(), Status> {
+        let mut causes = Causes::default();
+        if let Some(lines) = self.tail_lines.filter(|lines| *lines < 0) {
+            causes.invalid("tailLines", &lines.into(), "must be greater than or equal to 0");
         }
+        if let Some(bytes) = self.limit_bytes.filter(|bytes| *bytes < 1) {
+            causes.invalid("limitBytes", &bytes.into(), "must be greater than 0");
+        }
+        if self.since_seconds.is_some() && self.since_time.is_some() {
+            causes.forbidden("[]", "at most one of `sinceTime` or `sinceSeconds` may be specified");
+        } else if let Some(seconds) = self.since_seconds.filter(|seconds| *seconds < 1) {
+            causes.invalid("sinceSeconds", &seconds.into(), "must be greater than 0");
+        }
+        if query.get("stream").is_some() {
+            // An alpha feature, and off.
+            causes.forbidden("stream", "may not be specified");
+        }
+        if causes.is_empty() { Ok(()) } else { Err(Status::invalid("", "PodLogOptions", pod, causes)) }
     }
-    out
+
+    /// The query for the kubelet.
+    fn query(&self) -> String {
+        let flag = |on: bool| on.then(|| "true".to_owned());
+        let number = |number: Option<i64>| number.map(|number| number.to_string());
+        let pairs = [
+            ("follow", flag(self.follow)),
+            ("limitBytes", number(self.limit_bytes)),
+            ("previous", flag(self.previous)),
+            ("sinceSeconds", number(self.since_seconds)),
+            ("sinceTime", self.since_time.map(time::format_seconds)),
+            ("tailLines", number(self.tail_lines)),
+            ("timestamps", flag(self.timestamps)),
+        ];
+        encode(pairs.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?))))
+    }
+}
+
+/// A number as the reference reads one, and its words for what is none.
+fn number(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|error: std::num::ParseIntError| {
+        use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+        let why = match error.kind() {
+            PosOverflow | NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        format!("strconv.ParseInt: parsing {}: {why}", Value::from(text))
+    })
 }
 
 /// What a kubelet said instead of a log.
-async fn refused(pod: &Value, container: &str, answer: Response<Incoming>) -> Status {
-    let code = answer.status();
-    let body = Limited::new(answer.into_body(), 8192).collect();
+async fn refused(pod: &str, answer: Response<Incoming>) -> Status {
+    let code = answer.status().as_u16();
+    let body = Limited::new(answer.into_body(), REFUSAL).collect();
     let said = match tokio::time::timeout(PATIENCE, body).await {
         Ok(Ok(body)) => String::from_utf8_lossy(&body.to_bytes()).trim().to_owned(),
         _ => String::new(),
     };
-    match code {
-        StatusCode::BAD_REQUEST => Status::bad_request(said),
-        StatusCode::NOT_FOUND => {
-            let message = format!("the server could not find the requested resource ( pods/log {})", pod.name());
-            Status::new(Reason::NotFound, message).about("", "pods", pod.name())
+    if code == 500 {
+        return Status::said(500, "InternalError", format!("Internal error occurred: {said}"));
+    }
+    let (reason, message) = match code {
+        400 => return Status::bad_request(said),
+        401 => ("Unauthorized", "the server has asked for the client to provide credentials".to_owned()),
+        403 => ("Forbidden", said),
+        404 => ("NotFound", "the server could not find the requested resource".to_owned()),
+        405 => ("MethodNotAllowed", "the server does not allow this method on the requested resource".to_owned()),
+        422 => ("Invalid", "the server rejected our request due to an error in our request".to_owned()),
+        429 => {
+            let busy = "the server has received too many requests and has asked us to try again later";
+            ("TooManyRequests", busy.to_owned())
         }
-        _ => Status::unavailable(format!("the kubelet of container {container:?} answered {code}: {said}")),
-    }
-}
-
-/// A kubelet's address.
-struct Target {
-    node: String,
-    host: String,
-    port: u16,
-    /// What the host resolves to: checked, and then connected to, so that no second answer of a name server counts.
-    addresses: Vec<SocketAddr>,
-}
-
-impl Target {
-    /// From what the node says about itself.
-    async fn find(call: &Call, name: &str) -> Result<Self, Status> {
-        let nodes = call.gateway.registry.named("nodes").ok_or_else(Status::unknown_path)?;
-        let node = call.fetch(nodes, "", name).await?.document();
-        let address = |kind| {
-            let mut all = node.list(&["status", "addresses"]).iter();
-            all.find(|address| address.text(&["type"]) == kind).map(|address| address.text(&["address"]).to_owned())
-        };
-        let host = ["InternalIP", "ExternalIP", "Hostname"].into_iter().find_map(address);
-        let host = host.ok_or_else(|| Status::internal(format!("node {name:?} has no address")))?;
-        let port = node.int(&["status", "daemonEndpoints", "kubeletEndpoint", "Port"]).filter(|port| *port > 0);
-        let port = u16::try_from(port.unwrap_or(10_250)).map_err(Status::internal)?;
-        let found = tokio::time::timeout(PATIENCE, lookup_host((host.as_str(), port))).await;
-        let found: Option<Vec<SocketAddr>> = found.ok().and_then(Result::ok).map(Iterator::collect);
-        let addresses = match found {
-            Some(addresses) => addresses,
-            None => {
-                return Err(Status::unavailable(format!("the address of node {name:?} cannot be resolved: {host}")));
-            }
-        };
-        Ok(Self { node: name.to_owned(), host, port, addresses })
-    }
-
-    /// Refuses what a tenant must not reach through the gateway (DESIGN D12).
-    fn check(&self, allowed: &[String]) -> Result<(), Status> {
-        let reachable = |ip: IpAddr| !is_internal(ip) || allowed.iter().any(|rule| allows(rule, ip, &self.host));
-        if self.addresses.is_empty() || !self.addresses.iter().all(|address| reachable(address.ip())) {
-            return Err(Status::forbidden("", "nodes", &self.node, "its address is internal to the control plane"));
+        503 => ("ServiceUnavailable", "the server is currently unable to handle the request".to_owned()),
+        501..=502 | 504.. => {
+            let said = Value::from(said);
+            ("InternalError", format!("an error on the server ({said}) has prevented the request from succeeding"))
         }
-        Ok(())
-    }
-
-    async fn ask(&self, call: &Call, path: &str) -> Result<Response<Incoming>, Status> {
-        let tls = client::config(&call.gateway.config.kubelets).map_err(Status::internal)?;
-        let name = ServerName::try_from(self.host.clone()).map_err(Status::internal)?;
-        let stream = TcpStream::connect(&self.addresses[..]).await.map_err(|error| self.unreachable(&error))?;
-        stream.set_nodelay(true).map_err(|error| self.unreachable(&error))?;
-        let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await;
-        let stream = TokioIo::new(stream.map_err(|error| self.unreachable(&error))?);
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(stream).await.map_err(|error| self.unreachable(&error))?;
-        // Ends when the answer's body was read, or dropped.
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a log stream ended early");
-            }
-        });
-        let host = if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        };
-        let request = Request::get(path).header(HOST, host).body(Empty::<Bytes>::new()).map_err(Status::internal)?;
-        sender.send_request(request).await.map_err(|error| self.unreachable(&error))
-    }
-
-    fn unreachable(&self, why: &dyn std::fmt::Display) -> Status {
-        Status::unavailable(format!("the kubelet of node {:?} cannot be reached: {why}", self.node))
-    }
-}
-
-fn is_internal(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => {
-            ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast()
-        }
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unspecified() || ip.is_multicast(),
-    }
-}
-
-/// Whether a rule (an address, a network or a host's name) names this one.
-fn allows(rule: &str, ip: IpAddr, host: &str) -> bool {
-    let network = rule.parse::<ipnet::IpNet>().ok();
-    rule == host
-        || rule.parse() == Ok(ip.to_canonical())
-        || network.is_some_and(|network| network.contains(&ip.to_canonical()))
+        _ => ("", format!("the server responded with the status code {code} but did not return more information")),
+    };
+    Status::said(code, reason, format!("{message} ( pods/log {pod})")).about("", "pods/log", pod)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
-    #[test]
-    fn containers_are_chosen_as_the_reference_does() {
-        let pod = |names: &[&str]| {
-            let containers: Vec<Value> = names.iter().map(|name| json!({ "name": name })).collect();
-            json!({ "metadata": { "name": "x" }, "spec": { "containers": containers, "initContainers": [{ "name": "i" }] } })
-        };
-        assert_eq!(container_of(&pod(&["a"]), ""), Ok("a".to_owned()));
-        assert_eq!(container_of(&pod(&["a"]), "i"), Ok("i".to_owned()));
-        let message = container_of(&pod(&["a", "b"]), "").unwrap_err();
-        assert_eq!(message.message(), "a container name must be specified for pod x, choose one of: [i a b]");
-        let message = container_of(&pod(&["a"]), "z").unwrap_err();
-        assert_eq!(message.message(), "container z is not valid for pod x");
-    }
-
-    #[test]
-    fn internal_addresses_are_not_reached() {
-        let check = |ip: &str, allowed: &[&str]| {
-            let addresses = vec![SocketAddr::new(ip.parse().unwrap(), 10_250)];
-            let target = Target { node: "n".into(), host: ip.into(), port: 10_250, addresses };
-            target.check(&allowed.iter().map(|rule| (*rule).to_owned()).collect::<Vec<_>>()).is_ok()
-        };
-        for ip in ["127.0.0.1", "::1", "169.254.169.254", "0.0.0.0", "::ffff:127.0.0.1", "fe80::1"] {
-            assert!(!check(ip, &[]), "{ip}");
-        }
-        assert!(check("10.1.2.3", &[]) && check("127.0.0.1", &["127.0.0.1"]) && check("127.0.0.9", &["127.0.0.0/8"]));
-        assert!(!check("127.0.0.1", &["10.0.0.0/8"]));
+    fn read(query: &str) -> Result<LogOptions, Status> {
+        let query = Query::parse(Some(query));
+        let options = LogOptions::read(&query)?;
+        options.validate(&query, "web").map(|()| options)
     }
 
     #[test]
     fn only_known_options_are_passed_on() {
-        let query = Query::parse(Some("follow=true&container=a&sinceTime=2026-01-01T00%3A00%3A00Z&evil=1"));
-        assert_eq!(passed_on(&query).unwrap(), "?follow=true&sinceTime=2026-01-01T00%3A00%3A00Z");
-        assert_eq!(passed_on(&Query::parse(Some("tailLines=x"))).unwrap_err().code(), 400);
+        let options = read("follow=true&container=a&sinceTime=2026-01-01T00%3A00%3A00Z&evil=1&previous=false").unwrap();
+        assert_eq!(options.query(), "?follow=true&sinceTime=2026-01-01T00%3A00%3A00Z");
+        assert_eq!(read("").unwrap().query(), "");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_in_the_references_words() {
+        let refusal = |query: &str| {
+            let status = read(query).unwrap_err();
+            (status.code(), status.message().to_owned())
+        };
+        let message = "strconv.ParseInt: parsing \"x\": invalid syntax";
+        assert_eq!(refusal("tailLines=x"), (400, message.to_owned()));
+        assert_eq!(refusal("limitBytes=99999999999999999999").1.split(": ").last(), Some("value out of range"));
+        let message = "parsing time \"x\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"x\" as \"2006\"";
+        assert_eq!(refusal("sinceTime=x"), (400, message.to_owned()));
+        let message = "PodLogOptions \"web\" is invalid: [tailLines: Invalid value: -1: must be greater than or equal to 0, \
+                       limitBytes: Invalid value: 0: must be greater than 0, sinceSeconds: Invalid value: 0: must be \
+                       greater than 0]";
+        assert_eq!(refusal("tailLines=-1&limitBytes=0&sinceSeconds=0"), (422, message.to_owned()));
+        let message = "PodLogOptions \"web\" is invalid: []: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be \
+                       specified";
+        assert_eq!(refusal("sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z"), (422, message.to_owned()));
+        assert_eq!(refusal("stream=Stdout").0, 422);
     }
 }

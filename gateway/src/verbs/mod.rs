@@ -1,5 +1,6 @@
 //! What is done for a request on a resource: one file per verb. Start reading at [`dispatch`].
 
+pub(crate) mod connect;
 mod create;
 mod delete;
 mod deletecollection;
@@ -205,7 +206,12 @@ impl Call {
     }
 
     /// Reads an object that the request is not about, but needs.
-    async fn fetch(&self, resource: &Arc<Resource>, namespace: &str, name: &str) -> Result<Arc<Object>, Status> {
+    pub(crate) async fn fetch(
+        &self,
+        resource: &Arc<Resource>,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Arc<Object>, Status> {
         let request = Request {
             id: self.gateway.ambient.entropy.next_u128(),
             cluster: self.info.cluster.clone(),

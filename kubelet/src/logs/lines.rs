@@ -5,21 +5,21 @@ use api::time;
 use super::{Life, Span};
 
 /// Microseconds between two signs of life.
-pub(super) const BEAT: i64 = 10_000_000;
+pub(crate) const BEAT: i64 = 10_000_000;
 
 /// One container's log in one of its lives.
-pub(super) struct Lines<'a> {
-    pub(super) life: &'a Life,
+pub(crate) struct Lines<'a> {
+    pub(crate) life: &'a Life,
     /// Namespace and name of the Pod.
-    pub(super) pod: (&'a str, &'a str),
+    pub(crate) pod: (&'a str, &'a str),
     /// Place in `life.containers`.
-    pub(super) container: usize,
-    pub(super) span: Span,
+    pub(crate) container: usize,
+    pub(crate) span: Span,
 }
 
 impl Lines<'_> {
     /// Lines there are up to `now`.
-    pub(super) fn count(&self, now: i64) -> u64 {
+    pub(crate) fn count(&self, now: i64) -> u64 {
         let last = self.end().unwrap_or(now).min(now);
         if last < self.span.start {
             return 0;
@@ -30,13 +30,13 @@ impl Lines<'_> {
     }
 
     /// When a line was written.
-    pub(super) fn time(&self, at: u64) -> i64 {
+    pub(crate) fn time(&self, at: u64) -> i64 {
         let beat = i64::try_from(at).unwrap_or(i64::MAX).saturating_mul(BEAT).saturating_add(self.span.start);
         self.end().map_or(beat, |end| beat.min(end))
     }
 
     /// The text of a line, line feed included.
-    pub(super) fn text(&self, at: u64, timestamps: bool) -> String {
+    pub(crate) fn text(&self, at: u64, timestamps: bool) -> String {
         let when = self.time(at);
         let (name, image) = &self.life.containers[self.container];
         let (namespace, pod) = self.pod;
@@ -65,7 +65,7 @@ impl Lines<'_> {
     }
 
     /// Whether no more lines will come.
-    pub(super) fn is_over(&self, now: i64) -> bool {
+    pub(crate) fn is_over(&self, now: i64) -> bool {
         self.end().is_some_and(|end| end <= now)
     }
 }

@@ -1,24 +1,32 @@
 //! Logs of containers in which nothing runs: when a container started, and that it still does. The lines follow from the
 //! times alone, so they cost nothing until somebody reads them.
 
-mod lines;
+pub(crate) mod lines;
 mod query;
-mod server;
+mod reading;
 
 use std::sync::{Arc, OnceLock};
 
 use api::ambient::Ambient;
-use client::Key;
+use client::{Client, ClientError, Key, known};
 use hashbrown::HashMap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use smol_str::SmolStr;
 use tokio::sync::watch;
 
+use crate::container::{Files, PodFacts, Spent};
 use crate::pod::view::Plan;
 
-pub use server::{LogIdentity, LogServer, LogServerError, LogServerOptions};
+pub(crate) use query::LogOptions;
+pub(crate) use reading::Reading;
 
-/// The lives of all containers of a fleet. Cheap to clone: kubelets write it, a [`LogServer`] reads it.
+/// A client under the identity of a node.
+pub(crate) type ClientFor = Arc<dyn Fn(&str) -> Client + Send + Sync>;
+
+/// Containers whose files are kept before those that are gone are looked for.
+const KEPT: usize = 256;
+
+/// The lives of all containers of a fleet. Cheap to clone: kubelets write it, a [`crate::Server`] reads it.
 #[derive(Clone, Default)]
 pub struct Logs {
     inner: Arc<Inner>,
@@ -28,6 +36,10 @@ pub struct Logs {
 struct Inner {
     lives: RwLock<HashMap<Key, Life>>,
     clock: OnceLock<Ambient>,
+    clients: OnceLock<ClientFor>,
+    /// By Pod and container, of the life that began then.
+    files: Mutex<HashMap<(Key, SmolStr), (i64, Files)>>,
+    spent: Spent,
     /// Raised when a life ends, so that who follows it stops.
     ended: watch::Sender<u64>,
 }
@@ -54,6 +66,13 @@ pub(crate) struct Span {
 }
 
 impl Life {
+    /// Whether a container runs: all do from start to end, but those that end at once.
+    pub(crate) fn runs(&self, container: &str, now: i64) -> bool {
+        let at = self.containers.iter().position(|(name, _)| name == container);
+        let alive = self.span.start <= now && self.span.end.is_none_or(|end| end > now);
+        alive && at.is_some_and(|at| at >= self.inits)
+    }
+
     pub(crate) fn new(node: &SmolStr, plan: &Plan, start: i64) -> Self {
         let all = plan.init_containers.iter().chain(plan.containers.iter());
         Self {
@@ -71,6 +90,39 @@ impl Logs {
     /// The time that lines are told by; the first one stays.
     pub(crate) fn set_clock(&self, ambient: Ambient) {
         let _ = self.inner.clock.set(ambient);
+    }
+
+    /// How kubelets reach the server; the first way stays.
+    pub(crate) fn set_clients(&self, clients: ClientFor) {
+        let _ = self.inner.clients.set(clients);
+    }
+
+    /// Time and randomness; `None` before a fleet has started.
+    pub(crate) fn ambient(&self) -> Option<&Ambient> {
+        self.inner.clock.get()
+    }
+
+    /// What the server says of a Pod that has this life; `None` where nobody is there to ask, or it is another Pod by now.
+    pub(crate) async fn facts(&self, key: &Key, life: &Life) -> Result<Option<PodFacts>, ClientError> {
+        let Some(clients) = self.inner.clients.get() else { return Ok(None) };
+        let facts: PodFacts = clients(&life.node).get(&known::PODS, &key.namespace, &key.name).await?;
+        Ok(Some(facts).filter(|facts| facts.uid() == life.uid))
+    }
+
+    /// The files of a container in its present life.
+    pub(crate) fn files(&self, key: &Key, container: &str, life: &Life) -> Files {
+        let mut files = self.inner.files.lock();
+        if files.len() >= KEPT {
+            let lives = self.inner.lives.read();
+            files.retain(|(key, _), (start, _)| lives.get(key).is_some_and(|life| life.span.start == *start));
+        }
+        let (start, own) = files
+            .entry((key.clone(), container.into()))
+            .or_insert_with(|| (life.span.start, Files::new(self.inner.spent.clone())));
+        if *start != life.span.start {
+            (*start, *own) = (life.span.start, Files::new(self.inner.spent.clone()));
+        }
+        own.clone()
     }
 
     /// Now, in microseconds since 1970; 0 before a fleet has started.

@@ -3,20 +3,20 @@
 use api::time;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct LogOptions {
-    pub(super) follow: bool,
-    pub(super) previous: bool,
-    pub(super) timestamps: bool,
-    pub(super) tail: Option<u64>,
-    pub(super) limit_bytes: Option<u64>,
+pub(crate) struct LogOptions {
+    pub(crate) follow: bool,
+    pub(crate) previous: bool,
+    pub(crate) timestamps: bool,
+    pub(crate) tail: Option<u64>,
+    pub(crate) limit_bytes: Option<u64>,
     /// Nothing older: seconds before now, or a time in microseconds since 1970.
-    pub(super) since_seconds: Option<i64>,
-    pub(super) since_time: Option<i64>,
+    pub(crate) since_seconds: Option<i64>,
+    pub(crate) since_time: Option<i64>,
 }
 
 impl LogOptions {
     /// Reads a query; the error names the parameter.
-    pub(super) fn parse(query: &str) -> Result<Self, String> {
+    pub(crate) fn parse(query: &str) -> Result<Self, String> {
         let mut options = Self::default();
         for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             let bad = || format!("{name}={value} cannot be read");
@@ -40,7 +40,7 @@ impl LogOptions {
     }
 
     /// Nothing older than this is wanted.
-    pub(super) fn since(&self, now: i64) -> Option<i64> {
+    pub(crate) fn since(&self, now: i64) -> Option<i64> {
         self.since_seconds.map(|seconds| now.saturating_sub(seconds.saturating_mul(1_000_000))).or(self.since_time)
     }
 }

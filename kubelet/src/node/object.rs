@@ -124,6 +124,8 @@ pub(crate) fn status(config: &FleetConfig, name: &str, conditions: Vec<Value>) -
             {"type": "Hostname", "address": name},
         ],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": config.port}},
+        // As kubelets of v1.36 do: WebSockets need not be translated for it.
+        "declaredFeatures": ["ExtendWebSocketsToKubelet"],
         "nodeInfo": {
             "machineID": format!("sim-{name}"),
             "systemUUID": format!("sim-{name}"),

@@ -76,7 +76,7 @@ pub(super) fn write(paths: &mut Paths<'_, '_>, resource: &Resource, served: &Ser
     let (collection, item) = (row.collection(paths), row.item(paths));
     add(paths, format!("{inside}/{plural}"), outer, collection);
     add(paths, format!("{inside}/{plural}/{{name}}"), inner, item);
-    for sub in &served.subresources {
+    for sub in served.subresources.iter().filter(|sub| !sub.is_connect()) {
         let operations = row.subresource(paths, sub, "");
         add(paths, format!("{inside}/{plural}/{{name}}/{}", sub.name), inner, operations);
         if sub.name == "proxy" {
