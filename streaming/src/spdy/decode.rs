@@ -38,7 +38,7 @@ impl Decoder {
     }
 
     /// The next frame, or piece of one; `None`: more must come first. After an error nothing can be read any more.
-    pub fn next(&mut self) -> Result<Option<Frame>, SpdyError> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, SpdyError> {
         if let Some((stream, fin, left)) = self.data.take() {
             return Ok(self.piece(stream, fin, left));
         }

@@ -193,7 +193,7 @@ impl Reading {
         let mut decoder = Decoder::default();
         let mut buffer = vec![0; PIECE];
         loop {
-            while let Some(frame) = decoder.next().map_err(io::Error::other)? {
+            while let Some(frame) = decoder.next_frame().map_err(io::Error::other)? {
                 if !self.take(frame).await? {
                     return Ok(());
                 }

@@ -58,7 +58,7 @@ fn golden_frames_are_read() {
             let mut pieces = Vec::new();
             for part in bytes(hex).chunks(size) {
                 decoder.push(part);
-                while let Some(frame) = decoder.next().unwrap() {
+                while let Some(frame) = decoder.next_frame().unwrap() {
                     pieces.push(frame);
                 }
             }
@@ -104,7 +104,7 @@ fn what_breaks_the_protocol_is_named() {
     ] {
         let mut decoder = Decoder::default();
         decoder.push(&bytes(hex));
-        assert_eq!(decoder.next(), Err(error), "{hex}");
+        assert_eq!(decoder.next_frame(), Err(error), "{hex}");
     }
 }
 
@@ -142,7 +142,7 @@ proptest! {
         'all: for part in input.chunks(size) {
             decoder.push(part);
             loop {
-                match decoder.next() {
+                match decoder.next_frame() {
                     Ok(Some(Frame::Data { data, .. })) => given += data.len(),
                     Ok(Some(_)) => {}
                     Ok(None) => break,
@@ -162,7 +162,7 @@ proptest! {
         out[at] ^= 1 << bit;
         let mut decoder = Decoder::default();
         decoder.push(&out);
-        while let Ok(Some(_)) = decoder.next() {}
+        while let Ok(Some(_)) = decoder.next_frame() {}
     }
 
     #[test]
@@ -172,9 +172,9 @@ proptest! {
         let mut decoder = Decoder::default();
         decoder.push(&out);
         for frame in frames {
-            prop_assert_eq!(decoder.next(), Ok(Some(frame)));
+            prop_assert_eq!(decoder.next_frame(), Ok(Some(frame)));
         }
-        prop_assert_eq!(decoder.next(), Ok(None));
+        prop_assert_eq!(decoder.next_frame(), Ok(None));
     }
 }
 
@@ -263,7 +263,7 @@ async fn numbers_and_directions_are_checked() {
         let mut buffer = [0; 100];
         let length = near.read(&mut buffer).await.unwrap();
         decoder.push(&buffer[..length]);
-        while let Some(frame) = decoder.next().unwrap() {
+        while let Some(frame) = decoder.next_frame().unwrap() {
             answers.push(frame);
         }
     }
@@ -282,7 +282,7 @@ async fn a_client_asks_whether_its_server_is_there() {
     let mut buffer = [0; 100];
     let length = far.read(&mut buffer).await.unwrap();
     decoder.push(&buffer[..length]);
-    assert_eq!(decoder.next(), Ok(Some(Frame::Ping { id: 3 })));
+    assert_eq!(decoder.next_frame(), Ok(Some(Frame::Ping { id: 3 })));
     drop(far);
     client.over().cancelled().await;
     assert!(client.open(headers(&[])).await.is_err());
