@@ -22,6 +22,9 @@ const ARGUMENTS: usize = 128 << 10;
 /// Shells within shells.
 const DEPTH: usize = 16;
 
+/// What a command has written so far.
+type Written = Arc<parking_lot::Mutex<Vec<u8>>>;
+
 /// A shell, and the command that it was started for.
 pub(super) struct Shell {
     pub(super) container: Arc<Container>,
@@ -147,7 +150,7 @@ impl Shell {
     /// One command with its redirections.
     async fn simple(&mut self, tokens: &[Token], mut stdio: Stdio) -> io::Result<u8> {
         let mut words = Vec::new();
-        let mut files: Vec<(String, bool, Arc<parking_lot::Mutex<Vec<u8>>>)> = Vec::new();
+        let mut files: Vec<(String, bool, Written)> = Vec::new();
         let mut tokens = tokens.iter();
         while let Some(token) = tokens.next() {
             let operator = match token {

@@ -54,6 +54,12 @@ pub(crate) async fn dispatch(
     let call = Call { gateway, info, user, headers, resource, served, namespace, floor: cluster.floor };
     let connect = Connect { call, parts, body };
     connect.check()?;
+    if !connect.is_proxy() && connect.parts.method == Method::GET {
+        // What a WebSocket must ask for with GET does as much as a POST.
+        let (gateway, user) = (connect.call.gateway.clone(), connect.call.user.clone());
+        let create = RequestInfo { verb: "create", ..(*connect.call.info).clone() };
+        authz::authorize(&gateway.authorizer, &user, &create).await?;
+    }
     match connect.call.info.subresource.as_str() {
         "attach" => attach::serve(connect).await,
         "exec" => exec::serve(connect).await,
@@ -63,11 +69,15 @@ pub(crate) async fn dispatch(
 }
 
 impl Connect {
-    /// 404 for paths that lead nowhere, 405 for methods that are not carried, 403 for those that may only look.
+    fn is_proxy(&self) -> bool {
+        self.call.info.subresource == "proxy"
+    }
+
+    /// 404 for paths that lead nowhere, 405 for methods that are not carried.
     fn check(&self) -> Result<(), Status> {
         let RequestInfo { subresource, namespace, deeper, query, .. } = &*self.call.info;
         let resource = &self.call.resource;
-        let proxy = subresource == "proxy";
+        let proxy = self.is_proxy();
         let nowhere = (*deeper && !proxy) || resource.namespaced == namespace.is_empty();
         if nowhere || self.call.served().subresource(subresource).is_none() {
             return Err(Status::unknown_path());
@@ -82,10 +92,6 @@ impl Connect {
         }
         if query.get("dryRun").is_some() {
             return Err(Status::bad_request("dryRun is not supported"));
-        }
-        if !proxy && self.parts.method == Method::GET {
-            // What a WebSocket must ask for with GET does as much as a POST.
-            authz::authorize(&self.call.user, &RequestInfo { verb: "create", ..(*self.call.info).clone() })?;
         }
         Ok(())
     }
