@@ -10,10 +10,12 @@ use std::ops::Bound;
 use api::Version;
 use api::ambient::Ambient;
 use api::slot::{SLOTS, Slot, SlotSet};
+use api::version::MAX_ORDINALS;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::try_join_all;
 use store::{Batch, BatchId, Fence, SharedStore, StoreError, Write};
 
+use crate::clock::AHEAD;
 use crate::keys::{self, Epoch};
 use crate::shard::OpenError;
 
@@ -48,7 +50,7 @@ pub(crate) async fn take(
         let mut fences = vec![Fence { key: keys::ordinal_owner(ordinal), expected: own.clone() }];
         let mut former = BTreeSet::from([ordinal]);
         let mut count = own.as_deref().and_then(Epoch::decode).map_or(0, |own| own.count);
-        let mut floor = first.unwrap_or(now);
+        let mut floor = first.unwrap_or(now).max(others(store).await?);
         for slot in slots.iter() {
             let owner = slot_owners.get(&slot);
             if let Some(owner) = owner {
@@ -113,9 +115,21 @@ pub(crate) async fn taken(
         };
         let key = keys::ceiling(epoch.ordinal);
         let floor = version(&key, store.get(key.clone()).await?.as_deref())?;
-        return Ok(Taken { epoch, floor: floor.max(first), first });
+        return Ok(Taken { epoch, floor: floor.max(first).max(others(store).await?), first });
     }
     Err(OpenError::Contended)
+}
+
+/// How far the clocks of all ordinals have come at least. Who starts below that, because the machine's clock was set back, would
+/// refuse what others have released as too far ahead, for as long as its clock has to catch up.
+async fn others(store: &SharedStore) -> Result<Version, OpenError> {
+    let (from, to) = (Bound::Included(keys::ceiling(0)), keys::ceiling(u16::MAX));
+    let mut highest = Version::ZERO;
+    for (key, value) in store.scan(from, to, usize::from(MAX_ORDINALS)).await?.pairs {
+        highest = highest.max(version(&key, Some(&value))?);
+    }
+    // A ceiling lies ahead of its clock.
+    Ok(Version::new(highest.micros().saturating_sub(AHEAD.as_micros() as u64), 0))
 }
 
 /// Stores the first ceiling of an epoch.

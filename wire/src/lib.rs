@@ -32,6 +32,7 @@ pub use cork::{Cork, Corked, cork};
 pub use link::{Followed, Link};
 pub use net::{Accept, BoxedIo, Dial, Io, Tcp};
 pub use pki::{Distrust, Identity, Role};
+pub use tls::Unchecked;
 pub use turn::{Turn, after_others};
 
 /// How long a connection waits for what.

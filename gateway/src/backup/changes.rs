@@ -7,7 +7,7 @@ use api::Version;
 use api::slot::SlotSet;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use shards::merge::{Item, Merger, Merging, Sink, Sources};
+use shards::merge::{Gaps, Item, Merger, Merging, Sink, Sources};
 use shards::service::Event;
 use smol_str::SmolStr;
 use tokio::sync::Notify;
@@ -37,9 +37,7 @@ struct State {
 /// What was noted.
 #[derive(Default)]
 pub(super) struct Book {
-    opened: SlotSet,
-    /// Below it something may be missing.
-    needs: Version,
+    gaps: Gaps,
     /// The version of the first page that was read: what happened up to there is in the pages.
     scanned: Option<Version>,
     /// By namespace and name.
@@ -76,12 +74,11 @@ impl Sink<Arc<Event>> for Book {
     fn released(&mut self, _: Arc<Event>) {}
 
     fn opened(&mut self, slots: &SlotSet, floor: Version) {
-        self.opened = self.opened.union(slots);
-        self.needs = self.needs.max(floor);
+        self.gaps.opened(slots, floor);
     }
 
     fn lost(&mut self, _: &SlotSet, floor: Version) {
-        self.needs = self.needs.max(floor);
+        self.gaps.lost(floor);
     }
 
     fn needs_all(&self) -> bool {
@@ -119,9 +116,9 @@ impl Changes {
     pub(super) async fn opened(&self) -> Version {
         loop {
             {
-                let state = self.state.lock();
-                if state.book.opened == SlotSet::full() {
-                    return state.book.needs;
+                let gaps = &self.state.lock().book.gaps;
+                if gaps.are_bounded() {
+                    return gaps.needs();
                 }
             }
             self.changed.notified().await;
@@ -169,7 +166,7 @@ impl Changes {
         loop {
             {
                 let State { merger, book } = &*self.state.lock();
-                if book.scanned.is_none_or(|scanned| book.needs > scanned) {
+                if book.scanned.is_none_or(|scanned| book.gaps.needs() > scanned) {
                     return Err("slots have changed hands, and their past is gone: try again".to_owned());
                 }
                 if merger.mark() >= version {

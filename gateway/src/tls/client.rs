@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::ClientConfig;
 use rustls::crypto::ring::default_provider;
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use wire::Unchecked;
 
 use super::ServeError;
 use super::server::{certificates, private_key, roots, unusable};
@@ -25,6 +23,7 @@ pub(crate) fn config(access: &KubeletAccess) -> Result<ClientConfig, ServeError>
         .expect("ring has ciphers for TLS 1.2 and 1.3");
     let builder = match &access.ca {
         Some(path) => builder.with_root_certificates(roots(path)?),
+        // As the reference does without `--kubelet-certificate-authority`: kubelets sign their own.
         None => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unchecked(provider))),
     };
     let mut config = match &access.identity {
@@ -36,43 +35,4 @@ pub(crate) fn config(access: &KubeletAccess) -> Result<ClientConfig, ServeError>
     // Connections are upgraded, which HTTP/2 cannot be.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
-}
-
-/// Takes any certificate, as the reference does without `--kubelet-certificate-authority`: kubelets sign their own.
-#[derive(Debug)]
-struct Unchecked(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unchecked {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

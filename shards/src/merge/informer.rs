@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::driver::{Merging, Sources, drive};
 use super::machine::Merger;
-use super::sink::Sink;
+use super::sink::{Gaps, Sink};
 use crate::latest;
 use crate::service::{Event, ListRequest, ListSlots, ShardError};
 use crate::topology::Topology;
@@ -74,9 +74,7 @@ pub struct Mirror {
     objects: BTreeMap<Key, Arc<Object>>,
     /// The version of the list that `objects` began with; `None` before the first.
     listed: Option<Version>,
-    /// A list must be of at least this version, or something may be missing.
-    needs: Version,
-    opened: SlotSet,
+    gaps: Gaps,
     /// Events since a list was asked for, while one is.
     since: Option<Vec<Arc<Event>>>,
     /// How often something changed.
@@ -95,7 +93,7 @@ impl Mirror {
     }
 
     fn is_whole(&self) -> bool {
-        self.listed.is_some_and(|listed| listed >= self.needs)
+        self.listed.is_some_and(|listed| listed >= self.gaps.needs())
     }
 }
 
@@ -112,12 +110,11 @@ impl Sink<Arc<Event>> for Mirror {
     fn released(&mut self, _: Arc<Event>) {}
 
     fn opened(&mut self, slots: &SlotSet, floor: Version) {
-        self.opened = self.opened.union(slots);
-        self.needs = self.needs.max(floor);
+        self.gaps.opened(slots, floor);
     }
 
     fn lost(&mut self, _: &SlotSet, floor: Version) {
-        self.needs = self.needs.max(floor);
+        self.gaps.lost(floor);
     }
 
     fn needs_all(&self) -> bool {
@@ -132,7 +129,7 @@ impl Merging for Informer {
     fn merge<R>(&self, act: impl FnOnce(&mut Merger<Arc<Event>>, &mut Mirror) -> R) -> R {
         let mut state = self.state.lock();
         let State { merger, mirror, .. } = &mut *state;
-        let before = (mirror.needs, mirror.opened == SlotSet::full());
+        let before = (mirror.gaps.needs(), mirror.gaps.are_bounded());
         let seen = (merger.mark(), mirror.changes);
         let answer = act(merger, mirror);
         merger.shed(HELD);
@@ -144,7 +141,7 @@ impl Merging for Informer {
                 true
             });
         }
-        if before != (mirror.needs, mirror.opened == SlotSet::full()) {
+        if before != (mirror.gaps.needs(), mirror.gaps.are_bounded()) {
             self.changed.notify_one();
         }
         answer
@@ -238,7 +235,7 @@ impl Informer {
             let must = {
                 let mut state = self.state.lock();
                 let mirror = &mut state.mirror;
-                let must = mirror.opened == SlotSet::full() && !mirror.is_whole();
+                let must = mirror.gaps.are_bounded() && !mirror.is_whole();
                 mirror.since = must.then(Vec::new);
                 must
             };

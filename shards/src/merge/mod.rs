@@ -30,4 +30,4 @@ mod tests;
 pub use driver::{Merging, Sources, drive, nudge};
 pub use informer::Informer;
 pub use machine::Merger;
-pub use sink::{Fetch, FetchId, Item, Sink, SourceId};
+pub use sink::{Fetch, FetchId, Gaps, Item, Sink, SourceId};

@@ -48,6 +48,36 @@ impl Item for Arc<Event> {
     }
 }
 
+/// What a copy that follows slots knows of its own gaps: from which version on a list makes up for them.
+#[derive(Clone, Debug, Default)]
+pub struct Gaps {
+    opened: SlotSet,
+    needs: Version,
+}
+
+impl Gaps {
+    /// These slots are followed behind `floor` ([`Sink::opened`]).
+    pub fn opened(&mut self, slots: &SlotSet, floor: Version) {
+        self.opened = self.opened.union(slots);
+        self.needs = self.needs.max(floor);
+    }
+
+    /// Something at or below `floor` will not come ([`Sink::lost`]).
+    pub fn lost(&mut self, floor: Version) {
+        self.needs = self.needs.max(floor);
+    }
+
+    /// Whether every slot is followed.
+    pub fn are_bounded(&self) -> bool {
+        self.opened == SlotSet::full()
+    }
+
+    /// A list of an older version than this may miss something that does not come either.
+    pub fn needs(&self) -> Version {
+        self.needs
+    }
+}
+
 /// Who uses what a merger finds out.
 pub trait Sink<E> {
     /// The next event of its slot. Between slots there is no order.

@@ -1,9 +1,10 @@
 //! What a successor starts above, where its clock is behind that of the owner before it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use api::ResourceId;
 use api::ambient::{Ambient, Clock};
 use api::builtin::{RuntimeConfig, registry};
 use api::slot::{SLOTS, Slot, SlotSet};
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cluster::{Seeded, config};
 use super::faulty::FaultyStore;
-use crate::service::{Delivery, ShardService, SubscribeRequest};
+use crate::service::{Delivery, ListRequest, ListSlots, ShardService, SubscribeRequest};
 use crate::{Shard, ShardConfig, ShardOptions};
 
 /// The machine's time, give or take.
@@ -84,5 +85,62 @@ async fn an_heir_starts_above_what_the_last_table_promised() {
     }
     over.store(true, Ordering::Relaxed);
     shown.join().unwrap();
+    stop.cancel();
+}
+
+/// A clock that is set by hand.
+struct Cranked(AtomicI64);
+
+impl Clock for Cranked {
+    fn wall_micros(&self) -> i64 {
+        EPOCH_UNIX_MICROS + 50_000_000_000_000 + self.0.load(Ordering::Relaxed) * 1_000_000
+    }
+
+    fn boot(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}
+
+fn everything(shard: &Shard, resource: ResourceId, at: api::Version) -> ListRequest {
+    ListRequest {
+        slots: ListSlots::Exactly(shard.owned()),
+        cluster: "default".into(),
+        resource,
+        namespace: SmolStr::default(),
+        selector: Arc::default(),
+        at: Some(at),
+        after: None,
+        limit: usize::MAX,
+    }
+}
+
+/// One of two shards had nothing to do for a minute. Then the machine's clock is set back, and both start again: it knows how far
+/// the other one has come, and does not refuse its versions until the clock has caught up.
+#[tokio::test]
+async fn who_starts_again_knows_how_far_others_have_come() {
+    let store = FaultyStore::default();
+    let registry = Arc::new(registry(&RuntimeConfig::default()));
+    let wall = Arc::new(Cranked(AtomicI64::new(0)));
+    // No two starts draw the same numbers.
+    let mut starts = 5..;
+    let mut open = |ordinal: u16| {
+        let entropy = Arc::new(Seeded::new(starts.next().unwrap()));
+        let ambient = Ambient { clock: wall.clone(), entropy };
+        let slots = (0..SLOTS).map(Slot).filter(|slot| slot.0 % 2 == ordinal).collect();
+        Shard::open(config(ordinal, slots, &store, &registry, &ambient, &ShardOptions::default()))
+    };
+    open(1).await.unwrap();
+    wall.0.store(60, Ordering::Relaxed);
+    open(0).await.unwrap();
+    wall.0.store(-10, Ordering::Relaxed);
+    let (ahead, behind, stop) = (open(0).await.unwrap(), open(1).await.unwrap(), CancellationToken::new());
+    for shard in [&ahead, &behind] {
+        let (shard, stop) = (shard.clone(), stop.clone());
+        tokio::spawn(async move { shard.run(stop).await });
+    }
+    let at = ahead.clock().await.unwrap();
+    let resource = registry.named("configmaps").unwrap().id;
+    let page = behind.list(everything(&behind, resource, at)).await.unwrap();
+    assert_eq!(page.version, at);
     stop.cancel();
 }

@@ -6,9 +6,14 @@
 //! delays, cuts and losses, the crashes of hosts, the store's disk, and what hosts take for time and chance. Start reading at
 //! `world`.
 //!
+//! A seed is one history. The bytes on the network are not the same in each run, since keys, signatures and hyper's Date are the
+//! machine's, but how many pieces they go out in, and when, does not depend on that.
+//!
 //! turmoil can neither let a host stand still nor set its clock wrong while it runs: both are in the crate's own simulation,
 //! where processes call each other without a wire, a hundred times as fast. Here leases are as short as there, and so are the
 //! patience and the pauses of connections.
+
+#![allow(clippy::print_stdout, reason = "a test may say what it has seen")]
 
 mod clients;
 mod clock;
