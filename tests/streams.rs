@@ -318,9 +318,7 @@ fn pods_services_and_nodes_are_reached_by_proxy() {
     assert_eq!(raw("/api/v1/nodes/node-0/proxy/healthz"), "ok");
     assert!(raw("/api/v1/nodes/node-0/proxy/metrics").contains("kubelet_running_pods 1"));
     assert!(raw("/api/v1/nodes/node-0/proxy/pods").contains("\"name\":\"web\""));
-    assert!(
-        raw(&format!("/api/v1/nodes/node-0/proxy/containerLogs/default/web/nginx?tailLines=1")).contains("simulated")
-    );
+    assert!(raw("/api/v1/nodes/node-0/proxy/containerLogs/default/web/nginx?tailLines=1").contains("simulated"));
     let (code, status) = server.json("GET", "/api/v1/nodes/node-0:22/proxy/", &json!(null));
     assert_eq!((code, status["message"].as_str().unwrap()), (400, "address not allowed"));
     let rows = raw("/api/v1");
