@@ -191,6 +191,7 @@ pub(crate) fn options(args: &StoreArgs) -> ShardOptions {
         unreachable_toleration_seconds: args.default_unreachable_toleration_seconds,
         webhook_allow: args.webhook_allow.clone(),
         authorization: args.authorization_mode.clone(),
+        pod_security: args.pod_security_config.clone().unwrap_or_default(),
         ..ShardOptions::default()
     }
 }

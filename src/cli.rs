@@ -200,6 +200,9 @@ pub(crate) struct StoreArgs {
     /// Loopback or link-local addresses and networks, and hosts, that admission webhooks may have; others of them are not called
     #[arg(long, env = "SHARDPLANE_WEBHOOK_ALLOW", value_delimiter = ',', value_name = "IP|CIDR|HOST")]
     pub(crate) webhook_allow: Vec<String>,
+    /// PodSecurityConfiguration: what Pods may ask for where Namespaces do not say, and who is exempt
+    #[arg(long, env = "SHARDPLANE_POD_SECURITY_CONFIG", value_parser = pod_security, value_name = "FILE")]
+    pub(crate) pod_security_config: Option<api::pod_security::Configuration>,
 }
 
 /// Flags of `store`.
@@ -405,6 +408,12 @@ fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
         return Err(wanted());
     }
     Ok(from..=to)
+}
+
+fn pod_security(file: &str) -> Result<api::pod_security::Configuration, String> {
+    let text = std::fs::read(file).map_err(|error| error.to_string())?;
+    let plain = api::codec::plain(&text).map_err(|malformed| malformed.message)?;
+    api::pod_security::Configuration::of(&plain.value)
 }
 
 #[cfg(test)]

@@ -83,11 +83,12 @@ fn with_status(resource: &Resource, mut live: Value) -> Value {
     let before = live.remove(&["metadata", "managedFields"]).unwrap_or_default();
     let old = live.clone();
     let condition = |of: &str| json!({"type": of, "status": "True", "lastTransitionTime": NOW});
+    let conditions = ["Ready", "Initialized", "ContainersReady", "PodScheduled"].map(condition);
     live.set(
         &["status"],
         json!({
             "phase": "Running", "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}], "hostIP": "10.1.0.1", "startTime": NOW,
-            "conditions": ["Ready", "Initialized", "ContainersReady", "PodScheduled"].map(condition),
+            "conditions": conditions,
         }),
     );
     let tracking = Tracking::of(resource, &resource.served[0], "status", "kubelet", NOW);

@@ -107,6 +107,21 @@ impl Draft {
         }
     }
 
+    /// The same with one more field, whose key comes behind all others; its value is encoded already.
+    pub fn with_last(&self, key: &str, value: &[u8]) -> Self {
+        let mut stored = Vec::with_capacity(self.stored.len() + key.len() + value.len() + 8);
+        stored.extend_from_slice(&self.stored);
+        // In the place of the closing brace. There is metadata before it.
+        *stored.last_mut().expect("a brace") = b',';
+        serde_json::to_writer(&mut stored, key).expect("a Vec takes every byte");
+        stored.push(b':');
+        stored.extend_from_slice(value);
+        stored.push(b'}');
+        let (namespace, name) = (self.namespace.clone(), self.name.clone());
+        let (labels, fields) = (self.labels.clone(), self.fields.clone());
+        Self { namespace, name, labels, fields, version_at: self.version_at, tail_at: self.tail_at, stored }
+    }
+
     /// Gives it its version.
     pub fn seal(mut self, version: Version) -> Object {
         let mut digits = itoa::Buffer::new();
@@ -353,6 +368,19 @@ mod tests {
 
     use super::*;
     use crate::builtin::{RuntimeConfig, registry};
+
+    #[test]
+    fn a_last_field_may_come_later() {
+        let registry = registry(&RuntimeConfig::default());
+        let resource = registry.named("resourcequotas").unwrap();
+        let mut document = json!({"metadata": {"name": "q", "namespace": "n"}, "spec": {"hard": {"pods": "1"}}});
+        let form = Draft::new(resource, &document);
+        let status = json!({"used": {"pods": "0"}});
+        let sealed = form.with_last("status", status.to_string().as_bytes()).seal(Version(77));
+        document["status"] = status;
+        assert_eq!(sealed.tail(), Draft::new(resource, &document).seal(Version(77)).tail());
+        Object::load(resource, sealed.tail()).unwrap();
+    }
 
     #[test]
     fn the_uid_is_read_out_of_the_tail() {

@@ -1,7 +1,8 @@
 //! One shard over a store in memory: what a 3 kB Pod costs on its way in, and what it costs to show many of them.
 //!
 //! `decode`, `admit` (a dry run: decode, default, admit, validate), `encode`, `sequence` (a write up to its
-//! acknowledgement; of 64 at once, so that batches fill), `list` (20,000 Pods) and `fan-out` (a change to 50 streams).
+//! acknowledgement; of 64 at once, so that batches fill; also beside a namespace that has a quota, and under one), `list`
+//! (20,000 Pods) and `fan-out` (a change to 50 streams).
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -194,16 +195,28 @@ fn way_in(criterion: &mut Criterion) {
         bencher.iter(|| black_box(Draft::new(&resource, &document).seal(Version::new(1 << 45, 0))));
     });
     group.throughput(Throughput::Elements(AT_ONCE as u64));
-    group.bench_function("sequence", |bencher| {
-        bencher.iter_batched(
-            || (0..AT_ONCE).map(|_| bench.new_pod(false)).collect::<Vec<_>>(),
-            |requests| {
-                let all = requests.into_iter().map(|request| bench.shard.execute(request));
-                bench.runtime.block_on(futures_util::future::join_all(all))
-            },
-            BatchSize::SmallInput,
-        );
-    });
+    for (name, namespace) in [
+        ("sequence", None),
+        ("sequence beside a quota", Some("kube-public")),
+        ("sequence under a quota", Some("default")),
+    ] {
+        if let Some(namespace) = namespace {
+            let spec =
+                json!({"hard": {"pods": "1000000000", "requests.cpu": "1000000000", "limits.memory": "1000000Ti"}});
+            let quota = json!({"metadata": {"name": "q", "namespace": namespace}, "spec": spec});
+            bench.must(bench.create("resourcequotas", &quota, false));
+        }
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || (0..AT_ONCE).map(|_| bench.new_pod(false)).collect::<Vec<_>>(),
+                |requests| {
+                    let all = requests.into_iter().map(|request| bench.shard.execute(request));
+                    bench.runtime.block_on(futures_util::future::join_all(all))
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
     group.finish();
 }
 

@@ -288,6 +288,7 @@ pub(crate) async fn drop_cluster(shard: &Shard, cluster: &str) -> Result<(), Sto
     }
     shard.registry.forget(cluster);
     committer.logs.forget(at as u16);
+    shard.sequencer.close_books(at as u16);
     shard.layout.tables_of(at).iter().for_each(|(_, table)| table.clear());
     Ok(())
 }

@@ -71,6 +71,8 @@ pub struct ShardOptions {
     pub webhook_allow: Vec<String>,
     /// Who is asked whether somebody may, where admission needs to know (`--authorization-mode`).
     pub authorization: Vec<Mode>,
+    /// What Pods may ask for where Namespaces do not say, and who is exempt.
+    pub pod_security: api::pod_security::Configuration,
 }
 
 impl Default for ShardOptions {
@@ -89,6 +91,7 @@ impl Default for ShardOptions {
             repair_after: Duration::from_secs(300),
             webhook_allow: Vec::new(),
             authorization: vec![Mode::Rbac],
+            pod_security: Default::default(),
         }
     }
 }
@@ -283,6 +286,8 @@ impl Shard {
         tasks.spawn(async move { stop.run_until_cancelled(crate::housekeeping::run(&this, &metrics)).await });
         let (this, stop) = (self.handle(), background.clone());
         tasks.spawn(async move { stop.run_until_cancelled(crate::checkpoint::run(&this)).await });
+        let (this, stop) = (self.handle(), background.clone());
+        tasks.spawn(async move { stop.run_until_cancelled(crate::quota::keeper::run(&this)).await });
         self.committer.run(&self.sequencer, shutdown).await;
         background.cancel();
         self.layout.tables().for_each(Table::disconnect);

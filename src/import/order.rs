@@ -19,7 +19,6 @@ const ORDER: [&str; 26] = [
     "storageclasses.storage.k8s.io",
     "persistentvolumes",
     "persistentvolumeclaims",
-    "limitranges",
     "services",
     "*",
     "deployments.apps",
@@ -30,7 +29,8 @@ const ORDER: [&str; 26] = [
     "cronjobs.batch",
     "jobs.batch",
     "pods",
-    // They would count what is created, or refuse it.
+    // They would count what is created, change it, or refuse it.
+    "limitranges",
     "resourcequotas",
     "poddisruptionbudgets.policy",
 ];

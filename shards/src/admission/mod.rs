@@ -3,13 +3,15 @@
 //! A step may change the document or refuse. It reads the newest state of its own shard through the decision's view, and
 //! configuration of other shards through [`crate::follow`]; whatever has to be asked for is asked before
 //! ([`LookedUp`]), so that a decision itself never waits. Reserving addresses and ports does wait, and has a folder of
-//! its own ([`service`]), and so do webhooks ([`crate::webhooks`]).
+//! its own ([`service`]), and so do webhooks ([`crate::webhooks`]), and quota, which is decided where the order of writes is
+//! ([`crate::quota`]).
 //!
-//! Not here yet: the token volume of service accounts (with TokenRequest), LimitRanger, ResourceQuota, NodeRestriction,
-//! and policies.
+//! Not here yet: the token volume of service accounts (with TokenRequest), NodeRestriction, and policies.
 
 mod default_toleration_seconds;
+mod limit_ranger;
 mod namespace_lifecycle;
+mod pod_security;
 mod priority;
 mod requester;
 mod role_escalation;
@@ -64,16 +66,26 @@ type Step = fn(&mut Attributes<'_, '_, '_>, &mut Value) -> Result<(), Status>;
 const STEPS: [Step; 7] = [
     requester::admit,
     namespace_lifecycle::admit,
+    limit_ranger::admit,
     service_account::admit,
     taint_nodes_by_condition::admit,
     priority::admit,
     default_toleration_seconds::admit,
-    role_escalation::admit,
 ];
 
 /// Asks every step. Only for the object itself: subresources have rules of their own.
 pub(crate) fn admit(attributes: &mut Attributes<'_, '_, '_>, document: &mut Value) -> Result<(), Status> {
     STEPS.iter().try_for_each(|step| step(attributes, document))
+}
+
+type Validation = fn(&mut Attributes<'_, '_, '_>, &Value) -> Result<(), Status>;
+
+/// The steps that look at what came of it all, in order, before webhooks do.
+const VALIDATIONS: [Validation; 3] = [role_escalation::validate, limit_ranger::validate, pod_security::validate];
+
+/// Asks every step about a document that is final and valid; for any part of an object.
+pub(crate) fn validate(attributes: &mut Attributes<'_, '_, '_>, document: &Value) -> Result<(), Status> {
+    VALIDATIONS.iter().try_for_each(|step| step(attributes, document))
 }
 
 /// What was asked of other shards before the decision.

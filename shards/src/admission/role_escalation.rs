@@ -25,7 +25,7 @@ pub(super) async fn authority(call: Call<'_>) -> Result<Option<Settled>, Status>
     authorizer.caught_up(&call.request.cluster).await.map(Some)
 }
 
-pub(super) fn admit(attributes: &mut Attributes<'_, '_, '_>, document: &mut Value) -> Result<(), Status> {
+pub(super) fn validate(attributes: &mut Attributes<'_, '_, '_>, document: &Value) -> Result<(), Status> {
     let call = attributes.call;
     if attributes.operation == Operation::Delete || call.resource.group != GROUP || is_master(&call.request.user) {
         return Ok(());

@@ -9,14 +9,17 @@
 //! - the overlay holds exactly what the batches that are not yet published change;
 //! - whoever answers from the overlay, a refusal too, first waits for the [`Ticket`] of its batch;
 //! - a failed batch takes every later one with it, and the overlay is empty afterwards;
-//! - which slots the shard owns changes under the same lock: no write is given a place in a slot that has left.
+//! - which slots the shard owns changes under the same lock: no write is given a place in a slot that has left;
+//! - nothing gets a place that passes a quota ([`mod@books`]).
 
+mod books;
 mod pending;
 mod room;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use api::object::Draft;
@@ -33,8 +36,10 @@ use crate::lease::Lease;
 use crate::log::Operation;
 use crate::service::{Event, ShardError};
 use crate::table::{Key, Table};
+use books::Books;
 use room::Full;
 
+pub(crate) use books::{Charged, Known, Place, Revision};
 pub(crate) use pending::{Loss, Pending, Ticket, Written};
 
 /// How old the oldest pending write may be when another one is acknowledged early: with the time until the next look at it, a
@@ -83,6 +88,11 @@ pub(crate) struct Proposal {
     pub(crate) request: u128,
     pub(crate) code: u16,
     pub(crate) operation: Operation,
+    /// Whose quotas it is held to; `None` for what does not live with its namespace.
+    pub(crate) place: Option<Place>,
+    /// What the object takes of them, if there are any.
+    pub(crate) charged: Option<Charged>,
+    pub(crate) revision: Revision,
 }
 
 /// What became of a proposal.
@@ -95,7 +105,7 @@ pub(crate) enum Sequenced {
         /// The answer need not wait for the ticket: relaxed, and below the stored ceiling.
         early: bool,
     },
-    /// Something that it was derived from has changed: derive it again.
+    /// Something that it was derived from has changed, or there is no quota for it any more: derive it again.
     Moved,
     /// The open batch is full: wait for this one and propose again.
     Full(Ticket),
@@ -129,6 +139,7 @@ struct Inner {
     lost: bool,
     /// Since a batch found no room.
     full: Option<Full>,
+    books: Books,
 }
 
 /// See the module.
@@ -138,11 +149,18 @@ pub(crate) struct Sequencer {
     layout: Arc<Layout>,
     /// Rung when the open batch has something in it, or somebody waits for it.
     pub(crate) filled: Notify,
+    /// Rung when an account of quotas has to be drawn up, or when one was.
+    pub(crate) unsettled: Notify,
+    pub(crate) drawn: Notify,
+    /// How many of them there are.
+    accounts: Arc<AtomicUsize>,
 }
 
 impl Sequencer {
     /// One that owns no slots yet.
     pub(crate) fn new(clock: HybridClock, layout: Arc<Layout>, lease: Arc<Lease>) -> Self {
+        let books = Books::default();
+        let accounts = books.counter();
         let inner = Inner {
             clock,
             owned: Arc::default(),
@@ -154,8 +172,10 @@ impl Sequencer {
             wanted: BTreeMap::new(),
             lost: false,
             full: None,
+            books,
         };
-        Self { inner: Mutex::new(inner), lease, layout, filled: Notify::new() }
+        let (filled, unsettled, drawn) = Default::default();
+        Self { inner: Mutex::new(inner), lease, layout, filled, unsettled, drawn, accounts }
     }
 
     /// Nothing at or below it is pending in any table.
@@ -195,8 +215,12 @@ impl Sequencer {
                 return Ok(Sequenced::Moved);
             }
         }
+        let Ok(entry) = self.entry(&mut inner, &proposal) else { return Ok(Sequenced::Moved) };
         let was_empty = inner.open.is_empty();
         let urgent = inner.append(proposal, base);
+        if let Some(entry) = entry {
+            self.enter(&mut inner, entry);
+        }
         let (object, early) = (inner.open.writes.last().expect("appended").event.object.clone(), !urgent);
         let ticket = inner.open.ticket();
         drop(inner);
@@ -296,6 +320,7 @@ impl Sequencer {
             inner.open.urgent = false;
             return None;
         }
+        self.state(&mut inner);
         let next = Pending::new(inner.open.number + 1);
         let mut batch = std::mem::replace(&mut inner.open, next);
         if inner.clock.is_near() || batch.ceiling.is_some() {
@@ -362,6 +387,7 @@ impl Sequencer {
         let next = Pending::new(inner.open.number + 1);
         inner.overlay.clear();
         inner.in_flight = None;
+        self.lose_books(&mut inner);
         std::mem::replace(&mut inner.open, next)
     }
 
@@ -382,11 +408,15 @@ impl Sequencer {
 impl Inner {
     fn pending(&self, table: TableId, key: &Key) -> Option<Newest> {
         let (object, number) = self.overlay.get(&(table, key.clone()))?;
-        let ticket = match &self.in_flight {
-            Some(batch) if batch.number == *number => batch.ticket.clone(),
-            _ => self.open.ticket(),
-        };
-        Some(Newest { object: object.clone(), ticket: Some(ticket) })
+        Some(Newest { object: object.clone(), ticket: self.ticket_of(*number) })
+    }
+
+    /// The batch of that number, as long as it is pending.
+    fn ticket_of(&self, number: u64) -> Option<Ticket> {
+        match &self.in_flight {
+            Some(batch) if batch.number == number => Some(batch.ticket.clone()),
+            _ => (self.open.number == number).then(|| self.open.ticket()),
+        }
     }
 
     /// Appends a checked proposal; answers whether its writer waits for the batch.

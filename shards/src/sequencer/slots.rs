@@ -72,6 +72,8 @@ impl Sequencer {
         let mut inner = self.inner.lock();
         inner.owned = Arc::new(inner.owned.difference(slots));
         inner.leaving = inner.leaving.difference(slots);
+        inner.books.close(slots);
+        self.drawn.notify_waiters();
         (inner.owned.clone(), inner.clock.last().min(inner.clock.durable()))
     }
 
@@ -103,5 +105,6 @@ impl Sequencer {
         let mut inner = self.inner.lock();
         inner.owned = Arc::new(inner.owned.union(slots));
         slots.iter().for_each(|slot| inner.taken[usize::from(slot.0)] += 1);
+        self.open_books(&mut inner, slots);
     }
 }

@@ -120,6 +120,14 @@ impl Table {
         range.map(|(_, object)| object.clone()).collect()
     }
 
+    /// Every namespace that has an object.
+    pub(crate) fn namespaces(&self) -> Vec<SmolStr> {
+        let inner = self.inner.read();
+        let mut namespaces: Vec<SmolStr> = inner.objects.keys().map(|(namespace, _)| namespace.clone()).collect();
+        namespaces.dedup();
+        namespaces
+    }
+
     /// Makes committed events visible and sends them on. `watermark` is not below the last of them.
     pub(crate) fn publish(&self, events: &[Arc<Event>], watermark: Version, now: Version) {
         let mut inner = self.inner.write();

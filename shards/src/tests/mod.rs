@@ -14,6 +14,7 @@ mod moves;
 mod over_the_wire;
 mod ownership;
 mod pods;
+mod quota;
 mod restarts;
 mod roles;
 mod rpc;

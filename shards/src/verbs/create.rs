@@ -6,6 +6,7 @@ use api::{Status, Value};
 
 use super::{Call, Decision, View, managed_fields, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
+use crate::quota;
 use crate::service::{Answer, Format, PatchType, ShardError, Verb, WriteOptions};
 use crate::webhooks::{self, Phase};
 
@@ -99,8 +100,12 @@ pub(crate) fn decide(
         prepare(call, view, &mut document, looked_up)?;
     }
     hook(&mut document, None)?;
-    view.warnings = call.check_new(&document)?;
+    let mut warnings = call.check_new(&document)?;
+    view.warnings.append(&mut warnings);
+    let mut attributes = Attributes { call, operation: Operation::Create, view, old: None, looked_up };
+    admission::validate(&mut attributes, &document)?;
     webhooks::review(call, view, Phase::Validating, Operation::Create, None, &mut document)?;
+    quota::admit(call, view, None, &document)?;
     match &view.object {
         None => {
             let mut document = call.to_stored(document)?;

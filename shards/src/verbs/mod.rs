@@ -23,6 +23,7 @@ pub(crate) mod patch;
 mod restore;
 pub(crate) mod update;
 mod versions;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,16 +37,18 @@ use api::{Object, Status, Value, Version};
 use serde_json::json;
 
 use crate::log;
+use crate::quota;
 use crate::recent::{Logged, Remembered, Seen};
-use crate::sequencer::{Change, Guard, Newest, Proposal, Sequenced, TableId, Ticket};
+use crate::sequencer::{Change, Proposal, Sequenced, TableId, Ticket};
 use crate::service::{Answer, Outcome, Request, ShardError, Verb};
 use crate::shard::Shard;
 use crate::subresources;
 use crate::table::Key;
-use crate::webhooks::{self, Memo, Question};
+use crate::webhooks::{self, Memo};
 
 use metadata::must_be_removed;
 pub(crate) use versions::Converted;
+pub(crate) use view::View;
 
 /// How long a write is derived again while others keep changing the same object.
 const CONTENTION: Duration = Duration::from_secs(15);
@@ -165,56 +168,6 @@ pub(crate) enum Removal {
     Document(Value),
 }
 
-/// What a decision is derived from. Whatever is read through it that is pending makes the answer wait for its batch.
-pub(crate) struct View<'a> {
-    shard: &'a Shard,
-    pub(crate) object: Option<Arc<Object>>,
-    ticket: Option<Ticket>,
-    guards: Vec<Guard>,
-    /// Nothing is written, though the request is no dry run.
-    pub(crate) is_pretended: bool,
-    /// What webhooks have to be asked before the decision can be taken.
-    pub(crate) question: Option<Box<Question>>,
-    /// What whoever writes is told, if it comes to that.
-    pub(crate) warnings: Vec<String>,
-}
-
-impl<'a> View<'a> {
-    fn new(call: Call<'a>, dry_run: bool) -> Self {
-        let Newest { object, ticket } = call.shard.sequencer.newest(call.table, &call.key());
-        let is_pretended = dry_run && !call.is_dry_run();
-        Self {
-            shard: call.shard,
-            object,
-            ticket,
-            guards: Vec::new(),
-            is_pretended,
-            question: None,
-            warnings: Vec::new(),
-        }
-    }
-
-    /// Another object of the same shard, newest state. A later change of it does not matter.
-    pub(crate) fn read(&mut self, table: TableId, key: &Key) -> Option<Arc<Object>> {
-        let Newest { object, ticket } = self.shard.sequencer.newest(table, key);
-        self.ticket = ticket.map(|ticket| ticket.later(self.ticket.take())).or(self.ticket.take());
-        object
-    }
-
-    /// The same, and the decision holds only as long as that object does not change.
-    pub(crate) fn read_guarded(&mut self, table: TableId, key: Key) -> Option<Arc<Object>> {
-        let object = self.read(table, &key);
-        let version = object.as_ref().map(|object| object.version);
-        self.guards.push(Guard { table, key, version });
-        object
-    }
-
-    /// The object, or 404.
-    pub(crate) fn existing(&self, call: Call<'_>) -> Result<Arc<Object>, Status> {
-        self.object.clone().ok_or_else(|| call.not_found())
-    }
-}
-
 /// Carries out a write: `decide` is asked until its decision was derived from what the sequencer still has.
 pub(crate) async fn write<F>(call: Call<'_>, dry_run: bool, mut decide: F) -> Result<Answer, ShardError>
 where
@@ -225,6 +178,7 @@ where
     loop {
         // What is not there may have left with its slot: an answer that is derived from it is checked.
         let hold = call.shard.sequencer.hold(call.slot)?;
+        quota::ready(call).await?;
         let mut view = View::new(call, dry_run);
         let decision = decide(&mut view);
         if call.wants_conversion() {
@@ -414,6 +368,11 @@ impl<'a> Call<'a> {
     }
 
     fn propose(&self, decision: Decision, view: &View<'_>) -> (Proposal, Pending) {
+        let revision = quota::revision(*self, view, &decision);
+        let charged = match &decision {
+            Decision::Put { document, .. } => view.charged.clone().or_else(|| quota::charge(*self, document)),
+            Decision::Remove(_) | Decision::Same(_) => None,
+        };
         let (change, code, operation, answer) = match decision {
             Decision::Put { document, code } => {
                 let draft = Draft::new(self.resource, &document);
@@ -439,6 +398,9 @@ impl<'a> Call<'a> {
             request: self.request.id,
             code,
             operation,
+            place: self.place(),
+            charged,
+            revision,
         };
         (proposal, answer)
     }

@@ -10,6 +10,7 @@ use api::{Causes, Object, Status, Value};
 use super::create::{self, Hook, NewObject};
 use super::{Call, Decision, Removal, View, managed_fields, must_be_removed, object_answer, write};
 use crate::admission::{self, Attributes, LookedUp, Operation};
+use crate::quota;
 use crate::service::{Answer, ShardError, Verb};
 use crate::webhooks::{self, Phase};
 
@@ -161,8 +162,12 @@ pub(crate) fn decide(
         hook(&mut document, Some(&old))?;
     }
     count_generation(call, &mut document, &old);
-    view.warnings = check(call, part, &document, &old)?;
+    let mut warnings = check(call, part, &document, &old)?;
+    view.warnings.append(&mut warnings);
+    let mut attributes = Attributes { call, operation: Operation::Update, view, old: Some(&old), looked_up };
+    admission::validate(&mut attributes, &document)?;
     webhooks::review(call, view, Phase::Validating, Operation::Update, Some(&old), &mut document)?;
+    quota::admit(call, view, Some(&old), &document)?;
     let is_removed = must_be_removed(call, &document, &old);
     // That somebody wrote the same again, and when, is no change.
     let is_same = document == old && is_same_but_for_times(&before, &managers);

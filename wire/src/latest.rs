@@ -1,7 +1,7 @@
 //! A value of which only the latest counts, and those who wait for it to change.
 //!
 //! Like `tokio::sync::watch`, except that waiters are woken in the order in which they began to wait. There the order is
-//! random, and the simulation (DESIGN D10) must do the same thing twice.
+//! random, and the simulations (DESIGN D10) must do the same thing twice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
