@@ -17,7 +17,7 @@ use shards::membership::Mapping;
 use shards::rpc::client::{Calling, Seeds, Ways};
 use shards::service::ShardService;
 use shards::topology::{Topology, owner_of};
-use shards::{Bootstrap, Health, Shard, ShardConfig, ShardMetrics, ShardOptions};
+use shards::{Bootstrap, Health, Shard, ShardConfig, ShardMetrics, ShardOptions, Trust};
 use smol_str::SmolStr;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -232,18 +232,20 @@ impl ApiServer {
             None => Shards::start(plan, cores(), ambient, metrics, progress).await?,
         };
         let service_cidr = args.store.service_cluster_ip_range;
+        progress.step("making keys and certificates");
+        let names = [address.ip().to_string(), first_address(service_cidr).to_string()];
+        let certificates = args.cert_dir.as_deref().unwrap_or(shards.data.path());
+        let pki = Pki::ensure(certificates, &names, ambient)?;
+        let front_proxy = pki.front_proxy()?;
         let bootstrap = Bootstrap {
             cluster: SmolStr::new_static(CLUSTER),
             registry: registry.clone(),
             ambient: ambient.clone(),
             service_cidr,
             advertise: Some((endpoint(reachable), address.port())),
+            trust: Some(Trust { clients: pki.ca_pem()?, front_proxy: front_proxy.ca.clone() }),
         };
         bootstrap.run(&shards.topology).await?;
-        progress.step("making keys and certificates");
-        let names = [address.ip().to_string(), first_address(service_cidr).to_string()];
-        let certificates = args.cert_dir.as_deref().unwrap_or(shards.data.path());
-        let pki = Pki::ensure(certificates, &names, ambient)?;
         let kubeconfig = shards.data.file("kubeconfig");
         write_private(&kubeconfig, &pki.kubeconfig(&format!("https://{reachable}"))?)?;
         let config = GatewayConfig {
@@ -258,6 +260,7 @@ impl ApiServer {
                 ca: args.kubelet_certificate_authority.clone(),
                 allowed_internal: args.allow_internal.iter().cloned().chain(fleet.map(|at| at.to_string())).collect(),
             },
+            front_proxy: Some(front_proxy),
             webhook_allow: args.store.webhook_allow.clone(),
             pods: match args.pod_access {
                 Some(access) => access.into(),

@@ -333,12 +333,12 @@ fn no_webhook_reaches_into_the_control_plane() {
     let server = start_with(&directory, &["--nodes", "0", "--shards", "2"]);
     let webhook = Webhook::start(|_, _| allows());
     configure(&server, VALIDATING, "v", &[hook("v", webhook.client("/"), json!({}))]);
-    let words = "the address of 127.0.0.1 is internal to the control plane, and not among those allowed to webhooks";
+    let words = "the address of 127.0.0.1 is internal to the control plane, and not among those that may be called";
     until(&server, "it is refused", |code, answer| code == 500 && answer["message"].as_str().unwrap().ends_with(words));
     // A name that leads inside is none to trust either.
     let by_name = json!({"url": format!("https://localhost:{}/", webhook.address.port()), "caBundle": webhook.bundle});
     configure(&server, VALIDATING, "a", &[hook("a", by_name, json!({}))]);
-    let words = "the address of localhost is internal to the control plane, and not among those allowed to webhooks";
+    let words = "the address of localhost is internal to the control plane, and not among those that may be called";
     until(&server, "it is refused", |code, answer| code == 500 && answer["message"].as_str().unwrap().ends_with(words));
     assert_eq!(webhook.connections(), 0);
 }

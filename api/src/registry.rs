@@ -51,10 +51,16 @@ impl CustomRows {
         self.generation
     }
 
-    fn index(&mut self) {
-        self.by_path.clear();
-        for (id, resource) in &self.rows {
-            self.by_path.extend(paths(resource).map(|(path, at)| (path, (*id, at))));
+    /// Takes note of where a row is now, and not where it was before.
+    fn index(&mut self, id: ResourceId, before: Option<&Resource>) {
+        for (path, _) in before.into_iter().flat_map(paths) {
+            // Another kind may have been given its names since.
+            if self.by_path.get(&path).is_some_and(|(of, _)| *of == id) {
+                self.by_path.remove(&path);
+            }
+        }
+        if let Some(resource) = self.rows.get(&id) {
+            self.by_path.extend(paths(resource).map(|(path, at)| (path, (id, at))));
         }
         self.generation += 1;
     }
@@ -196,11 +202,14 @@ impl Registry {
         }
         let rows = Arc::make_mut(rows);
         rows.seen.insert(id_name.into(), version);
-        match resource {
-            Some(resource) => _ = rows.rows.insert(id, Arc::new(Resource { id, ..resource })),
-            None => _ = rows.rows.remove(&id),
-        }
-        rows.index();
+        let before = match resource {
+            Some(resource) => {
+                let resource = Arc::new(Resource { id, ..resource });
+                rows.rows.insert(id, resource)
+            }
+            None => rows.rows.remove(&id),
+        };
+        rows.index(id, before.as_deref());
         true
     }
 

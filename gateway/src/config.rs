@@ -27,8 +27,10 @@ pub struct GatewayConfig {
     pub client_ca: Option<PathBuf>,
     /// How kubelets are reached.
     pub kubelets: KubeletAccess,
+    /// With what the gateway shows aggregated API servers who it is; `None`: with nothing.
+    pub front_proxy: Option<FrontProxy>,
     /// Loopback, link-local and other internal addresses, networks and hosts that are called on behalf of a cluster's own
-    /// objects: conversion webhooks (DESIGN D12).
+    /// objects: conversion webhooks, and Services of APIServices (DESIGN D12).
     pub webhook_allow: Vec<String>,
     /// How pods are reached for `proxy`.
     pub pods: PodAccess,
@@ -55,6 +57,7 @@ impl Default for GatewayConfig {
             authorization: vec![Mode::Rbac],
             client_ca: None,
             kubelets: KubeletAccess::default(),
+            front_proxy: None,
             webhook_allow: Vec::new(),
             pods: PodAccess::default(),
             proxy_allow: Vec::new(),
@@ -64,6 +67,17 @@ impl Default for GatewayConfig {
             version: VersionInfo::default(),
         }
     }
+}
+
+/// The client certificate by which aggregated API servers believe a gateway who asks.
+#[derive(Clone, Debug)]
+pub struct FrontProxy {
+    /// PEM file of the certificate.
+    pub certificate: PathBuf,
+    /// PEM file of its key.
+    pub key: PathBuf,
+    /// The CA's certificate, as PEM text: what those servers know it by.
+    pub ca: String,
 }
 
 /// How the gateway reaches kubelets.

@@ -8,6 +8,7 @@
 //! Invariants: every failure becomes an answer in one place ([`render::failure`]); every request leaves one line in the
 //! log; a client cannot move a clock (DESIGN D4).
 
+mod aggregated;
 mod authn;
 mod authz;
 mod backup;
@@ -57,10 +58,11 @@ use shards::service::UserInfo;
 use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
 
+use aggregated::{Aggregated, Passed};
 pub use authn::{TokenFileError, Tokens};
 use clusters::{Cluster, Clusters};
 use completion::{Completion, Failure};
-pub use config::{GatewayConfig, KubeletAccess, Limits, PodAccess, RelayLimits, VersionInfo};
+pub use config::{FrontProxy, GatewayConfig, KubeletAccess, Limits, PodAccess, RelayLimits, VersionInfo};
 use forms::Forms;
 use kinds::Kinds;
 use media::Output;
@@ -86,6 +88,7 @@ pub(crate) struct Inner {
     pub(crate) relays: Relays,
     pub(crate) forms: Arc<Forms>,
     pub(crate) conversions: Conversions,
+    pub(crate) aggregated: Aggregated,
     pub(crate) kinds: Kinds,
     pub(crate) clusters: Clusters,
     pub(crate) authorizer: Authorizer,
@@ -129,6 +132,7 @@ impl Gateway {
             authorizer,
             forms,
             conversions,
+            aggregated: Aggregated::new(&registry),
             kinds,
             metrics,
             documents: routes::Documents::default(),
@@ -204,7 +208,8 @@ impl Gateway {
                     response.extensions_mut().insert(Failure(status));
                 }
             }
-            if !completion.is_stream() && media::takes_gzip(&wishes) {
+            let is_ours = response.extensions().get::<Passed>().is_none();
+            if is_ours && !completion.is_stream() && media::takes_gzip(&wishes) {
                 response = render::gzip::compress(response).await;
             }
             if !response.status().is_success() {
@@ -279,13 +284,16 @@ fn anonymous() -> UserInfo {
 }
 
 async fn allowed(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     routes: &TowerToHyperService<axum::Router>,
     mut request: Request<Body>,
     ticket: Ticket,
 ) -> Response<Body> {
     if let Err(status) = authz::authorize(&inner.authorizer, &ticket.user, &ticket.info).await {
         return routes::refusal(status);
+    }
+    if let Some(service) = inner.aggregated.server_of(inner, &ticket.info).await {
+        return Box::pin(aggregated::serve(inner, &ticket, &service, request)).await;
     }
     request.extensions_mut().insert(ticket);
     match routes.call(request).await {

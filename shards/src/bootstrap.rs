@@ -13,7 +13,7 @@ use api::status::Reason;
 use api::{Object, Status, Value};
 use api::{Registry, Resource};
 use bytes::Bytes;
-use futures_util::future::{try_join_all, try_join3};
+use futures_util::future::{try_join_all, try_join4};
 use ipnet::Ipv4Net;
 use serde_json::json;
 use smol_str::SmolStr;
@@ -41,7 +41,39 @@ pub struct Bootstrap {
     /// Where others reach the API: the endpoint behind that address. Without one, or with a loopback address, which
     /// no endpoint may have, the Service has no endpoints.
     pub advertise: Option<(Ipv4Addr, u16)>,
+    /// By what aggregated API servers know clients and gateways; `None`: they are not told.
+    pub trust: Option<Trust>,
 }
+
+/// PEM texts of CAs.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// Of clients' certificates; empty where the cluster takes none.
+    pub clients: String,
+    /// Of the certificate that gateways show, whose name is [`FRONT_PROXY_NAME`].
+    pub front_proxy: String,
+}
+
+impl Trust {
+    /// data of kube-system/extension-apiserver-authentication.
+    fn data(&self) -> Value {
+        let mut data = json!({
+            "requestheader-client-ca-file": self.front_proxy,
+            "requestheader-allowed-names": json!([FRONT_PROXY_NAME]).to_string(),
+            "requestheader-username-headers": "[\"X-Remote-User\"]",
+            "requestheader-uid-headers": "[\"X-Remote-Uid\"]",
+            "requestheader-group-headers": "[\"X-Remote-Group\"]",
+            "requestheader-extra-headers-prefix": "[\"X-Remote-Extra-\"]",
+        });
+        if !self.clients.is_empty() {
+            data["client-ca-file"] = json!(self.clients);
+        }
+        data
+    }
+}
+
+/// The common name of the certificate that gateways show aggregated API servers.
+pub const FRONT_PROXY_NAME: &str = "front-proxy-client";
 
 /// The port that the API listens on unless it is told otherwise.
 const SECURE_PORT: u16 = 6443;
@@ -55,7 +87,9 @@ pub async fn bootstrap(
     service_cidr: Ipv4Net,
 ) -> Result<(), Status> {
     let (registry, ambient) = (registry.clone(), ambient.clone());
-    Bootstrap { cluster: cluster.into(), registry, ambient, service_cidr, advertise: None }.run(topology).await
+    Bootstrap { cluster: cluster.into(), registry, ambient, service_cidr, advertise: None, trust: None }
+        .run(topology)
+        .await
 }
 
 impl Bootstrap {
@@ -81,7 +115,15 @@ impl Bootstrap {
         let at = ("default", "kubernetes");
         let service = ensure(topology, self, "services", at, self.service());
         let slice = ensure(topology, self, "endpointslices.discovery.k8s.io", at, self.slice());
-        try_join3(service, slice, roles::reconcile(topology, self)).await.map(|_| ())
+        try_join4(service, slice, roles::reconcile(topology, self), self.tell_trust(topology)).await.map(|_| ())
+    }
+
+    /// Tells aggregated API servers whom to believe.
+    async fn tell_trust(&self, topology: &Topology) -> Result<(), Status> {
+        let Some(trust) = &self.trust else { return Ok(()) };
+        let at = ("kube-system", "extension-apiserver-authentication");
+        let body = json!({"metadata": {"name": at.1, "namespace": at.0}, "data": trust.data()});
+        ensure(topology, self, "configmaps", at, body).await.map(|_| ())
     }
 
     fn port(&self) -> u16 {

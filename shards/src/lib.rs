@@ -48,7 +48,7 @@ mod verbs;
 mod watch;
 mod webhooks;
 
-pub use bootstrap::{Bootstrap, bootstrap};
+pub use bootstrap::{Bootstrap, FRONT_PROXY_NAME, Trust, bootstrap};
 pub use commit::Health;
 pub use keys::Epoch;
 pub use lease::Lease;

@@ -53,6 +53,7 @@ impl GatewayProcess {
                 ambient: ambient.clone(),
                 service_cidr: ShardOptions::default().service_cidr,
                 advertise: None,
+                trust: None,
             };
             if let Err(status) = bootstrap.run(&topology).await {
                 return format!("the cluster cannot be made: {status}");

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of the harness")]
 
 pub mod disk;
+pub mod extension;
 pub mod load;
 pub mod network;
 pub mod service;

@@ -13,6 +13,7 @@ use wire::pki::{Authority, Purpose, Wanted, files};
 
 pub use wire::pki::{PkiError, write_private};
 
+use crate::config::FrontProxy;
 use crate::tls::TlsFiles;
 
 /// The credentials of a cluster, on disk.
@@ -49,15 +50,21 @@ impl Pki {
             }
         }
         let local = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
-        let wanted = [
+        let all = [
             wanted(SERVER, "kube-apiserver", &[], Purpose::Server, server),
             wanted(ADMIN, "kubernetes-admin", &["system:masters"], Purpose::Client, Vec::new()),
             wanted(KUBELET_CLIENT, "kube-apiserver-kubelet-client", &[], Purpose::Client, Vec::new()),
             wanted(FLEET, "shardplane-fleet", &[], Purpose::Server, local),
         ];
-        for wanted in &wanted {
+        for wanted in &all {
             authority.ensure_signed(directory, wanted, ambient)?;
         }
+        // Whoever has a certificate of this CA may say who somebody else is: it is apart from the others.
+        let apart = directory.join(FRONT_PROXY);
+        files::protect_directory(&apart)?;
+        let authority = Authority::ensure(&apart, "shardplane-front-proxy-ca", ambient)?;
+        let client = wanted(CLIENT, shards::FRONT_PROXY_NAME, &[], Purpose::Client, Vec::new());
+        authority.ensure_signed(&apart, &client, ambient)?;
         Ok(Self { directory: directory.to_owned() })
     }
 
@@ -79,6 +86,16 @@ impl Pki {
     /// With which the gateway shows kubelets who it is.
     pub fn kubelet_client(&self) -> TlsFiles {
         self.pair(KUBELET_CLIENT)
+    }
+
+    /// With which the gateway tells aggregated API servers who asks.
+    pub fn front_proxy(&self) -> Result<FrontProxy, PkiError> {
+        let apart = self.directory.join(FRONT_PROXY);
+        Ok(FrontProxy {
+            certificate: files::certificate(&apart, CLIENT),
+            key: files::key(&apart, CLIENT),
+            ca: files::read(&files::certificate(&apart, wire::pki::CA))?,
+        })
     }
 
     /// What the simulated fleet serves logs with.
@@ -128,6 +145,9 @@ const SERVER: &str = "apiserver";
 const ADMIN: &str = "admin";
 const KUBELET_CLIENT: &str = "apiserver-kubelet-client";
 const FLEET: &str = "fleet";
+/// A directory.
+const FRONT_PROXY: &str = "front-proxy";
+const CLIENT: &str = "client";
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::Response;
 use serde::Deserialize;
 use serde_json::json;
-use shards::Bootstrap;
+use shards::{Bootstrap, Trust};
 
 use super::refusal;
 use crate::clusters::DEFAULT;
@@ -84,6 +84,12 @@ pub(super) fn bootstrap(inner: &Inner) -> Bootstrap {
         service_cidr: inner.config.service_cidr,
         // Behind the address is the default cluster.
         advertise: None,
+        // It knows nobody by a certificate.
+        trust: inner
+            .config
+            .front_proxy
+            .as_ref()
+            .map(|proxy| Trust { clients: String::new(), front_proxy: proxy.ca.clone() }),
     }
 }
 

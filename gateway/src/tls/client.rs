@@ -8,7 +8,7 @@ use wire::Unchecked;
 
 use super::ServeError;
 use super::server::{certificates, private_key, roots, unusable};
-use crate::config::KubeletAccess;
+use crate::config::{FrontProxy, KubeletAccess};
 
 /// For servers whose certificates nobody can check, and without one of our own.
 pub(crate) fn unchecked() -> ClientConfig {
@@ -33,6 +33,28 @@ pub(crate) fn config(access: &KubeletAccess) -> Result<ClientConfig, ServeError>
             .map_err(|error| unusable(certificate, &error))?,
     };
     // Connections are upgraded, which HTTP/2 cannot be.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// rustls' settings for calling an aggregated API server, which is trusted by `bundle` (base64 of PEM; the machine's CAs where it is
+/// empty) or, if it is to be, whoever it is.
+pub(crate) fn towards(bundle: &str, skips: bool, identity: Option<&FrontProxy>) -> Result<ClientConfig, String> {
+    let provider = Arc::new(default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("ring has ciphers for TLS 1.2 and 1.3");
+    let builder = match skips {
+        true => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unchecked(provider))),
+        false => builder.with_root_certificates(shards::outside::roots(bundle)?),
+    };
+    let shown = |error: ServeError| error.to_string();
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(FrontProxy { certificate, key, .. }) => builder
+            .with_client_auth_cert(certificates(certificate).map_err(shown)?, private_key(key).map_err(shown)?)
+            .map_err(|error| shown(unusable(certificate, &error)))?,
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

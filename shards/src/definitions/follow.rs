@@ -1,5 +1,6 @@
 //! A registry that follows the definitions of one cluster.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,9 +84,9 @@ impl Definitions {
             }
         }
         // What is known and not there was deleted, if the copy goes as far as what is known.
+        let there: HashSet<&SmolStr> = all.iter().map(|definition| &definition.name).collect();
         for (name, version) in seen {
-            let is_there = all.iter().any(|definition| definition.name == name);
-            if !is_there && version <= mark && self.registry.named_in(&self.cluster, &name).is_some() {
+            if !there.contains(&name) && version <= mark && self.registry.named_in(&self.cluster, &name).is_some() {
                 self.registry.define(&self.cluster, &name, mark, None);
             }
         }

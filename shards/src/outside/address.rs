@@ -134,7 +134,7 @@ async fn endpoints(
 }
 
 /// The ready endpoints of a slice that offer a port of that name.
-fn of_slice(slice: &Value, name: &str) -> Vec<SocketAddr> {
+pub fn of_slice(slice: &Value, name: &str) -> Vec<SocketAddr> {
     let mut ports = slice.list(&["ports"]).iter().filter(|port| port.text(&["name"]) == name);
     let port = ports.find_map(|port| port.int(&["port"])).and_then(|port| u16::try_from(port).ok());
     let Some(port) = port else { return Vec::new() };
@@ -144,7 +144,8 @@ fn of_slice(slice: &Value, name: &str) -> Vec<SocketAddr> {
     ips.map(|ip| SocketAddr::new(ip, port)).collect()
 }
 
-async fn service(caller: Caller<'_>, namespace: &SmolStr, name: &SmolStr) -> Result<Option<Arc<Object>>, String> {
+/// A Service; `None` where there is none.
+pub async fn service(caller: Caller<'_>, namespace: &SmolStr, name: &SmolStr) -> Result<Option<Arc<Object>>, String> {
     let Some(resource) = caller.registry.named("services") else { return Ok(None) };
     let request = Request {
         id: 0,
@@ -171,7 +172,8 @@ fn topology(caller: Caller<'_>) -> Result<&Topology, String> {
     caller.topology.ok_or_else(|| "this shard does not know its peers".to_owned())
 }
 
-async fn slices(caller: Caller<'_>, namespace: &SmolStr, service: &str) -> Result<Vec<Arc<Object>>, String> {
+/// The EndpointSlices of a Service.
+pub async fn slices(caller: Caller<'_>, namespace: &SmolStr, service: &str) -> Result<Vec<Arc<Object>>, String> {
     let Some(resource) = caller.registry.named("endpointslices.discovery.k8s.io") else { return Ok(Vec::new()) };
     let Some(slot) = resource.list_slot(caller.cluster, namespace) else { return Ok(Vec::new()) };
     let labels = LabelSelector::parse(&format!("kubernetes.io/service-name={service}"))?;

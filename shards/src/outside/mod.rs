@@ -15,9 +15,10 @@ use smol_str::SmolStr;
 
 use crate::topology::Topology;
 
-pub use address::Place;
+pub use address::{Place, of_slice, service, slices};
 pub use breaker::{Breaker, Permit};
 pub use client::Client;
+pub use tls::roots;
 
 /// Who calls, and for which logical cluster.
 #[derive(Clone, Copy)]

@@ -7,22 +7,33 @@ use api::resource::{Resource, Served};
 use serde_json::json;
 
 use super::legacy::{Group, groups_of, served_in};
+use crate::aggregated::{ApiService, Table};
 
 /// The core group alone, or all the others.
-pub(super) fn document(kinds: &[Arc<Resource>], core: bool, version: &str) -> Value {
-    let groups = if core { vec![Group { name: "".into(), versions: vec!["v1".into()] }] } else { groups_of(kinds) };
-    let items: Vec<Value> = groups.iter().map(|group| item(kinds, group)).collect();
+pub(super) fn document(kinds: &[Arc<Resource>], remote: &Table, core: bool, version: &str) -> Value {
+    let groups = match core {
+        true => {
+            let mut group = Group::new("");
+            group.add("v1", 0, 0);
+            vec![group]
+        }
+        false => groups_of(kinds, remote),
+    };
+    let items: Vec<Value> = groups.iter().map(|group| item(kinds, remote, group)).collect();
     json!({
         "kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"),
         "metadata": {}, "items": items,
     })
 }
 
-fn item(kinds: &[Arc<Resource>], group: &Group) -> Value {
+fn item(kinds: &[Arc<Resource>], remote: &Table, group: &Group) -> Value {
     let versions: Vec<Value> = group
         .versions
         .iter()
         .map(|version| {
+            if let Some(service) = remote.iter().find(|service| service.serves(&group.name, version)) {
+                return of_another(service);
+            }
             let served = kinds.iter().filter_map(|r| Some((&**r, served_in(r, &group.name, version)?)));
             let mut resources: Vec<Value> = served.map(|(resource, served)| row(resource, served)).collect();
             resources.sort_by(|a, b| a["resource"].as_str().cmp(&b["resource"].as_str()));
@@ -31,6 +42,16 @@ fn item(kinds: &[Arc<Resource>], group: &Group) -> Value {
         .collect();
     let metadata = if group.name.is_empty() { json!({}) } else { json!({ "name": group.name }) };
     json!({ "metadata": metadata, "versions": versions })
+}
+
+/// What another server serves, as far as that is known.
+fn of_another(service: &ApiService) -> Value {
+    let freshness = if service.is_available { "Current" } else { "Stale" };
+    let mut version = json!({ "version": service.version, "freshness": freshness });
+    if let Some(resources) = service.resources() {
+        version["resources"] = json!(&resources[..]);
+    }
+    version
 }
 
 fn row(resource: &Resource, served: &Served) -> Value {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::Value;
+use api::builtin::priorities;
 use api::resource::{Resource, Served};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -11,13 +12,36 @@ use serde::Serialize;
 use serde_json::json;
 use smol_str::SmolStr;
 
+use crate::aggregated::Table;
+
 /// A named group and its versions, the preferred one first.
 pub(super) struct Group {
     pub(super) name: SmolStr,
     pub(super) versions: Vec<SmolStr>,
+    /// Of the group, and of each version: larger ones come first.
+    priority: i32,
+    priorities: Vec<i32>,
 }
 
 impl Group {
+    pub(super) fn new(name: &str) -> Self {
+        Self { name: name.into(), versions: Vec::new(), priority: 0, priorities: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, version: &str, priority: i32, own: i32) {
+        self.priority = self.priority.max(priority);
+        if !self.versions.iter().any(|have| have == version) {
+            self.versions.push(version.into());
+            self.priorities.push(own);
+        }
+    }
+
+    fn sort(&mut self) {
+        let mut all: Vec<_> = self.priorities.iter().copied().zip(self.versions.drain(..)).collect();
+        all.sort_by_key(|(own, version)| std::cmp::Reverse((*own, self::priority(version))));
+        (self.priorities, self.versions) = all.into_iter().unzip();
+    }
+
     /// As metav1.APIGroup; alone or within a list.
     pub(super) fn to_value(&self, alone: bool) -> Value {
         let version = |version: &str| json!({ "groupVersion": format!("{}/{version}", self.name), "version": version });
@@ -31,48 +55,32 @@ impl Group {
     }
 }
 
-/// The built-in groups in the order in which clients prefer them where two have a resource of one name.
-const PREFERRED: [&str; 22] = [
-    "apiregistration.k8s.io",
-    "apps",
-    "events.k8s.io",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "autoscaling",
-    "batch",
-    "certificates.k8s.io",
-    "networking.k8s.io",
-    "policy",
-    "rbac.authorization.k8s.io",
-    "storage.k8s.io",
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "scheduling.k8s.io",
-    "coordination.k8s.io",
-    "node.k8s.io",
-    "discovery.k8s.io",
-    "resource.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
-    "internal.apiserver.k8s.io",
-    "storagemigration.k8s.io",
-];
-
-/// The named groups, the preferred ones first and those of custom kinds behind them, in order of their names.
-pub(super) fn groups_of(kinds: &[Arc<Resource>]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
+/// The named groups, those that come first first: the built-in ones in the order in which clients prefer them where two have a
+/// resource of one name, those of custom kinds in order of their names, and others' where their APIServices say.
+pub(super) fn groups_of(kinds: &[Arc<Resource>], remote: &Table) -> Vec<Group> {
     let all = kinds.iter().flat_map(|resource| &resource.served);
-    for Served { group, version, .. } in all.filter(|served| served.is_public() && !served.group.is_empty()) {
-        match groups.iter_mut().find(|have| have.name == *group) {
-            Some(have) if have.versions.contains(version) => {}
-            Some(have) => have.versions.push(version.clone()),
-            None => groups.push(Group { name: group.clone(), versions: vec![version.clone()] }),
-        }
+    let served =
+        all.filter(|served| served.is_public() && !served.group.is_empty()).map(|Served { group, version, .. }| {
+            let own = match group.as_str() {
+                "apiregistration.k8s.io" => Some((i32::MAX, 0)),
+                group => priorities::of(group, version),
+            };
+            (group, version, own.unwrap_or(priorities::CUSTOM))
+        });
+    let others = remote.iter().map(|service| (&service.group, &service.version, service.priorities));
+    let mut groups: Vec<Group> = Vec::new();
+    for (name, version, (priority, own)) in served.chain(others) {
+        let group = match groups.iter_mut().position(|have| have.name == *name) {
+            Some(at) => &mut groups[at],
+            None => {
+                groups.push(Group::new(name));
+                groups.last_mut().expect("it was pushed just now")
+            }
+        };
+        group.add(version, priority, own);
     }
-    let place = |name: &str| PREFERRED.iter().position(|known| *known == name).unwrap_or(PREFERRED.len());
-    groups.sort_by(|a, b| place(&a.name).cmp(&place(&b.name)).then_with(|| a.name.cmp(&b.name)));
-    for group in &mut groups {
-        group.versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
-    }
+    groups.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
+    groups.iter_mut().for_each(Group::sort);
     groups
 }
 
@@ -89,8 +97,8 @@ pub(super) fn priority(version: &str) -> (u8, u32, u32) {
     }
 }
 
-pub(super) fn group_list(kinds: &[Arc<Resource>]) -> Value {
-    let groups: Vec<Value> = groups_of(kinds).iter().map(|group| group.to_value(false)).collect();
+pub(super) fn group_list(kinds: &[Arc<Resource>], remote: &Table) -> Value {
+    let groups: Vec<Value> = groups_of(kinds, remote).iter().map(|group| group.to_value(false)).collect();
     json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })
 }
 

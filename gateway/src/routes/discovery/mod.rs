@@ -19,6 +19,7 @@ use serde_json::json;
 
 use super::etag::Tagged;
 use super::refusal;
+use crate::aggregated::Table;
 use crate::media::{Encoding, Output};
 use crate::{Inner, Ticket, render};
 
@@ -32,7 +33,8 @@ type Form = (&'static str, bool, Encoding);
 /// `/`: where to go from here.
 pub(super) async fn paths(State(inner): State<Arc<Inner>>, Extension(ticket): Extension<Ticket>) -> Response<Body> {
     let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
-    for group in legacy::groups_of(&inner.kinds.all(&ticket.info.cluster).await) {
+    let remote = inner.aggregated.all(&inner, &ticket.info.cluster).await;
+    for group in legacy::groups_of(&inner.kinds.all(&ticket.info.cluster).await, &remote) {
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|version| format!("/apis/{}/{version}", group.name)));
     }
@@ -63,7 +65,10 @@ pub(super) async fn groups(
 ) -> Response<Body> {
     match aggregated_answer(&inner, &ticket, &headers, false).await {
         Some(answer) => answer,
-        None => plain(&legacy::group_list(&inner.kinds.all(&ticket.info.cluster).await), &headers, &ticket),
+        None => {
+            let remote = inner.aggregated.all(&inner, &ticket.info.cluster).await;
+            plain(&legacy::group_list(&inner.kinds.all(&ticket.info.cluster).await, &remote), &headers, &ticket)
+        }
     }
 }
 
@@ -74,7 +79,9 @@ pub(super) async fn group(
     Path(group): Path<String>,
     headers: HeaderMap,
 ) -> Response<Body> {
-    match legacy::groups_of(&inner.kinds.all(&ticket.info.cluster).await).iter().find(|have| have.name == group) {
+    let remote = inner.aggregated.all(&inner, &ticket.info.cluster).await;
+    let groups = legacy::groups_of(&inner.kinds.all(&ticket.info.cluster).await, &remote);
+    match groups.iter().find(|have| have.name == group) {
         Some(group) => plain(&group.to_value(true), &headers, &ticket),
         None => refusal(Status::unknown_path()),
     }
@@ -119,13 +126,19 @@ fn plain(document: &impl Serialize, headers: &HeaderMap, ticket: &Ticket) -> Res
 }
 
 /// The aggregated document, where that is among what the client accepts.
-async fn aggregated_answer(inner: &Inner, ticket: &Ticket, headers: &HeaderMap, core: bool) -> Option<Response<Body>> {
+async fn aggregated_answer(
+    inner: &Arc<Inner>,
+    ticket: &Ticket,
+    headers: &HeaderMap,
+    core: bool,
+) -> Option<Response<Body>> {
     let (encoding, version) = Output::aggregated(headers)?;
     let media = format!("{};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList", encoding.media());
     let kinds = inner.kinds.all(&ticket.info.cluster).await;
-    let make = || Tagged::in_form(&aggregated::document(&kinds, core, version), encoding);
+    let remote = if core { Table::default() } else { inner.aggregated.all(inner, &ticket.info.cluster).await };
+    let make = || Tagged::in_form(&aggregated::document(&kinds, &remote, core, version), encoding);
     // What a cluster adds is added for it alone.
-    if inner.kinds.generation(&ticket.info.cluster) > 0 && !core {
+    if (inner.kinds.generation(&ticket.info.cluster) > 0 || !remote.is_empty()) && !core {
         return Some(make().map_or_else(refusal, |made| made.answer(headers, &media)));
     }
     let mut documents = inner.documents.discovery.0.lock();

@@ -41,7 +41,7 @@ fn rows_have_names_verbs_and_kinds() {
     });
     assert_eq!(row("pods/eviction"), &eviction);
     assert!(legacy::resource_list(&kinds, "apps", "v2").is_none());
-    let all = aggregated::document(&kinds, false, "v2");
+    let all = aggregated::document(&kinds, &Arc::default(), false, "v2");
     let groups: Vec<&str> =
         all["items"].as_array().unwrap().iter().filter_map(|i| i["metadata"]["name"].as_str()).collect();
     let at = |name: &str| groups.iter().position(|group| *group == name).unwrap();
@@ -82,13 +82,13 @@ fn compare(place: &str, name: &str, theirs: &Value, ours: &Value, wrong: &mut Ve
 fn groups_and_resources_are_the_references() {
     let Some(theirs) = read("apis.json") else { return };
     let (kinds, mut wrong) = (kinds("api/all"), Vec::new());
-    let ours = legacy::group_list(&kinds);
+    let ours = legacy::group_list(&kinds, &Arc::default());
     compare("apis", "name", &theirs["groups"], &ours["groups"], &mut wrong);
     let names = |list: &Value| by_order(&list["groups"], "name");
     let served: BTreeSet<String> = names(&ours).into_iter().collect();
     let known: Vec<String> = names(&theirs).into_iter().filter(|name| served.contains(name)).collect();
     assert_eq!(names(&ours), known, "their order");
-    for group in legacy::groups_of(&kinds) {
+    for group in legacy::groups_of(&kinds, &Arc::default()) {
         let theirs = read(&format!("apis__{}.json", group.name)).unwrap();
         if theirs != group.to_value(true) {
             wrong.push(format!("{}: {} and not {theirs}", group.name, group.to_value(true)));
@@ -128,7 +128,7 @@ fn resources(kinds: &[Arc<Resource>], group: &str, version: &str, theirs: &Value
 fn aggregated_discovery_is_the_references() {
     let Some(theirs) = read("aggregated_v2.json") else { return };
     let (kinds, mut wrong) = (kinds("api/all"), Vec::new());
-    let ours = aggregated::document(&kinds, false, "v2");
+    let ours = aggregated::document(&kinds, &Arc::default(), false, "v2");
     let named = |list: &Value| -> BTreeMap<String, Value> {
         let items = list["items"].as_array().unwrap().iter();
         items.map(|item| (item["metadata"]["name"].as_str().unwrap().to_owned(), item["versions"].clone())).collect()
