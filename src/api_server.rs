@@ -190,6 +190,7 @@ pub(crate) fn options(args: &StoreArgs) -> ShardOptions {
         not_ready_toleration_seconds: args.default_not_ready_toleration_seconds,
         unreachable_toleration_seconds: args.default_unreachable_toleration_seconds,
         webhook_allow: args.webhook_allow.clone(),
+        authorization: args.authorization_mode.clone(),
         pod_security: args.pod_security_config.clone().unwrap_or_default(),
         ..ShardOptions::default()
     }
@@ -250,12 +251,14 @@ impl ApiServer {
             cluster_domain: args.cluster_domain.clone(),
             service_cidr,
             tokens,
+            authorization: args.store.authorization_mode.clone(),
             client_ca: Some(pki.ca()),
             kubelets: KubeletAccess {
                 identity: Some((pki.kubelet_client().certificate, pki.kubelet_client().key)),
                 ca: args.kubelet_certificate_authority.clone(),
                 allowed_internal: args.allow_internal.iter().cloned().chain(allowed_internal).collect(),
             },
+            webhook_allow: args.store.webhook_allow.clone(),
             advertise: reachable.to_string(),
             ..GatewayConfig::default()
         };

@@ -159,6 +159,15 @@ pub(crate) struct StoreArgs {
     /// is [default: `internal` in the data directory]
     #[arg(long, env = "SHARDPLANE_INTERNAL_CA_DIR", value_name = "DIR")]
     pub(crate) internal_ca_dir: Option<PathBuf>,
+    /// Who is asked, in this order, whether somebody may: RBAC, AlwaysAllow, AlwaysDeny
+    #[arg(
+        long,
+        env = "SHARDPLANE_AUTHORIZATION_MODE",
+        default_value = "RBAC",
+        value_delimiter = ',',
+        value_name = "MODES"
+    )]
+    pub(crate) authorization_mode: Vec<shards::authorization::Mode>,
     /// Groups and versions to switch on or off: api/all=true, api/alpha=true, apps/v1=false, …
     #[arg(long, env = "SHARDPLANE_RUNTIME_CONFIG", default_value = "", value_name = "LIST")]
     pub(crate) runtime_config: String,

@@ -142,6 +142,41 @@ fn its_objects_outlive_a_restart_and_not_their_definition() {
 }
 
 #[test]
+fn what_is_there_is_seen_by_todays_schema() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = start(&directory);
+    establish(&server);
+    assert_eq!(server.json("POST", TABS, &tab("a")).0, 201);
+    let (_, mut definition) = read(&server, &format!("{DEFINITIONS}/crontabs.stable.example.com"));
+    let fields =
+        &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+    fields.as_object_mut().unwrap().remove("replicas");
+    fields["timeZone"] = json!({"type": "string", "default": "UTC", "format": "zone"});
+    definition["spec"]["versions"][0]["subresources"].as_object_mut().unwrap().remove("scale");
+    let path = format!("{DEFINITIONS}/crontabs.stable.example.com");
+    let changed = server.http("PUT", &path, &["Content-Type: application/json"], definition.to_string().as_bytes());
+    assert!(changed.headers.contains("warning: 299 - \"unrecognized format \\\"zone\\\"\""), "{}", changed.headers);
+    let wanted = json!({"cronSpec": "* * * * */5", "image": "alpine", "timeZone": "UTC"});
+    let seen = harness::eventually("the new schema is known", || {
+        let (_, seen) = read(&server, &format!("{TABS}/a"));
+        (seen["spec"] == wanted).then_some(seen)
+    });
+    assert_eq!(read(&server, TABS).1["items"][0]["spec"], wanted);
+    // Nothing was written: it is the same version of it, and a watch shows it as well.
+    assert_eq!(seen["metadata"]["generation"], 1);
+    let watched = server.http("GET", &format!("{TABS}?watch=1&timeoutSeconds=1"), &[], b"").text();
+    let event: Value = serde_json::from_str(watched.lines().next().unwrap()).unwrap();
+    assert_eq!((&event["type"], &event["object"]["spec"]), (&json!("ADDED"), &wanted));
+    // Whoever writes it writes what it saw.
+    let mut put = seen.clone();
+    put["metadata"]["finalizers"] = json!(["mine"]);
+    let answer =
+        server.http("PUT", &format!("{TABS}/a"), &["Content-Type: application/json"], put.to_string().as_bytes());
+    assert!(answer.headers.contains("prefer a domain-qualified finalizer name"), "{}", answer.headers);
+    assert_eq!(answer.json()["spec"], wanted);
+}
+
+#[test]
 fn names_are_given_once_and_bad_schemas_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let server = start(&directory);

@@ -2,7 +2,8 @@
 //!
 //! What is stored is the *tail*: the canonical JSON document without its leading `{"kind":…,"apiVersion":…,`. Those two
 //! depend on the version that a client asks for, the rest does not, so a GET is head + tail, and a list is a
-//! concatenation of tails.
+//! concatenation of tails. Custom kinds may be stored in other versions than today's, and by other schemas: their objects
+//! have a *mark* before the tail, which says which ([`Object::mark`]).
 
 mod parts;
 mod scan;
@@ -33,9 +34,11 @@ pub struct Object {
     labels: Box<[(SmolStr, SmolStr)]>,
     /// Values of [`Resource::selectable`], in its order; empty text where the document has none.
     fields: Box<[SmolStr]>,
-    /// Where the digits of the version stand in `tail`.
+    /// Where the digits of the version stand in `stored`.
     version_at: u32,
-    tail: Bytes,
+    /// Where the tail begins in `stored`, behind the mark.
+    tail_at: u16,
+    stored: Bytes,
 }
 
 /// An object that is encoded but has no version yet. Encoding is the expensive part and happens outside the
@@ -47,18 +50,41 @@ pub struct Draft {
     labels: Box<[(SmolStr, SmolStr)]>,
     fields: Box<[SmolStr]>,
     version_at: u32,
+    tail_at: u16,
     /// Without the digits of the version.
-    tail: Vec<u8>,
+    stored: Vec<u8>,
 }
+
+/// What a mark stands between: the field that it takes the place of.
+const MARK: (&[u8], &[u8]) = (b"\"apiVersion\":\"", b"\",");
 
 /// Digits that a version has until September 2032; others work, they only cost one more copy.
 const DIGITS: usize = 18;
 
 impl Draft {
     /// Encodes a canonical document. Its `kind`, `apiVersion` and `metadata.resourceVersion` are ignored, and its
-    /// managedFields may be text (see [`Object::working_copy`]).
+    /// managedFields may be text (see [`Object::working_copy`]). One of a custom kind is in today's stored version, unless its
+    /// `apiVersion` is a mark, which it keeps.
     pub fn new(resource: &Resource, document: &Value) -> Self {
+        let mark = match document.get("apiVersion").and_then(Value::as_str) {
+            Some(mark) if resource.is_custom() => mark,
+            _ => resource.mark(),
+        };
+        Self::marked(resource, document, mark)
+    }
+
+    /// One that is not for the store: an object of a custom kind in a served version of its definition.
+    pub fn read(resource: &Resource, served: usize, document: &Value) -> Self {
+        Self::marked(resource, document, resource.mark_in(served))
+    }
+
+    /// The same with a mark that is known; empty for none.
+    pub(crate) fn marked(resource: &Resource, document: &Value, mark: &str) -> Self {
         let mut tail = Vec::with_capacity(1024);
+        if !mark.is_empty() {
+            tail.extend([MARK.0, mark.as_bytes(), MARK.1].concat());
+        }
+        let tail_at = u16::try_from(tail.len()).expect("a group and a version are short");
         let empty = Map::new();
         let fields = document.as_object().unwrap_or(&empty);
         let mut version_at = 0;
@@ -76,23 +102,24 @@ impl Draft {
             labels: labels_of(document),
             fields: resource.selectable.iter().map(|field| field.read(document)).collect(),
             version_at,
-            tail,
+            tail_at,
+            stored: tail,
         }
     }
 
     /// The same with one more field, whose key comes behind all others; its value is encoded already.
     pub fn with_last(&self, key: &str, value: &[u8]) -> Self {
-        let mut tail = Vec::with_capacity(self.tail.len() + key.len() + value.len() + 8);
-        tail.extend_from_slice(&self.tail);
+        let mut stored = Vec::with_capacity(self.stored.len() + key.len() + value.len() + 8);
+        stored.extend_from_slice(&self.stored);
         // In the place of the closing brace. There is metadata before it.
-        *tail.last_mut().expect("a brace") = b',';
-        serde_json::to_writer(&mut tail, key).expect("a Vec takes every byte");
-        tail.push(b':');
-        tail.extend_from_slice(value);
-        tail.push(b'}');
+        *stored.last_mut().expect("a brace") = b',';
+        serde_json::to_writer(&mut stored, key).expect("a Vec takes every byte");
+        stored.push(b':');
+        stored.extend_from_slice(value);
+        stored.push(b'}');
         let (namespace, name) = (self.namespace.clone(), self.name.clone());
         let (labels, fields) = (self.labels.clone(), self.fields.clone());
-        Self { namespace, name, labels, fields, version_at: self.version_at, tail }
+        Self { namespace, name, labels, fields, version_at: self.version_at, tail_at: self.tail_at, stored }
     }
 
     /// Gives it its version.
@@ -101,8 +128,8 @@ impl Draft {
         let digits = digits.format(version.0).as_bytes();
         let at = self.version_at as usize;
         // `new` left DIGITS zeros there.
-        self.tail.splice(at..at + DIGITS, digits.iter().copied());
-        self.tail.shrink_to_fit();
+        self.stored.splice(at..at + DIGITS, digits.iter().copied());
+        self.stored.shrink_to_fit();
         Object {
             namespace: self.namespace,
             name: self.name,
@@ -110,13 +137,14 @@ impl Draft {
             labels: self.labels,
             fields: self.fields,
             version_at: self.version_at,
-            tail: self.tail.into(),
+            tail_at: self.tail_at,
+            stored: self.stored.into(),
         }
     }
 
     /// Bytes of the encoded form, up to a few.
     pub fn len(&self) -> usize {
-        self.tail.len()
+        self.stored.len()
     }
 
     /// Never: an object has at least its metadata.
@@ -197,23 +225,24 @@ fn labels_of(document: &Value) -> Box<[(SmolStr, SmolStr)]> {
 pub struct Damaged(pub String);
 
 impl Object {
-    /// Reads a stored tail back. That it is canonical is believed, for [`Draft`] has written it; debug builds check it. The
+    /// Reads a stored form back. That it is canonical is believed, for [`Draft`] has written it; debug builds check it. The
     /// object has bytes of its own: what it was read from may be a slice of something large.
-    pub fn load(resource: &Resource, tail: &[u8]) -> Result<Self, Damaged> {
-        let mut text = Vec::with_capacity(tail.len() + 1);
+    pub fn load(resource: &Resource, stored: &[u8]) -> Result<Self, Damaged> {
+        let mut text = Vec::with_capacity(stored.len() + 1);
         text.push(b'{');
-        text.extend_from_slice(tail);
+        text.extend_from_slice(stored);
         let damaged = |error: serde_json::Error| Damaged(error.to_string());
         let scan::Scanned { namespace, name, version, labels, fields } =
             scan::scan(resource, &text).map_err(damaged)?;
         let at = version.as_ptr().addr();
         let version: Version = version.parse().map_err(|error| Damaged(format!("{error}")))?;
-        // It was borrowed from the text, where the tail begins behind the brace.
+        // It was borrowed from the text, where the stored form begins behind the brace.
         let version_at = (at - text.as_ptr().addr() - 1) as u32;
         let (labels, fields) = (labels.into(), fields.into());
-        let mut tail = Bytes::from(text);
-        tail.advance(1);
-        let object = Self { namespace, name, version, labels, fields, version_at, tail };
+        let mut stored = Bytes::from(text);
+        stored.advance(1);
+        let tail_at = mark_of(&stored).ok_or_else(|| Damaged("its mark is too long".to_owned()))?;
+        let object = Self { namespace, name, version, labels, fields, version_at, tail_at, stored };
         if cfg!(debug_assertions) {
             object.check(resource)?;
         }
@@ -221,37 +250,49 @@ impl Object {
     }
 
     fn check(&self, resource: &Resource) -> Result<(), Damaged> {
-        let again = Draft::new(resource, &self.document()).seal(self.version);
+        let again = Draft::marked(resource, &self.document(), self.mark()).seal(self.version);
         match format!("{again:?}") == format!("{self:?}") {
             true => Ok(()),
             false => Err(Damaged(format!("{}/{} is not in canonical form", self.namespace, self.name))),
         }
     }
 
-    /// The stored form: canonical JSON from behind `{"kind":…,"apiVersion":…,` on, closing brace included.
-    pub fn tail(&self) -> &Bytes {
-        &self.tail
+    /// Canonical JSON from behind `{"kind":…,"apiVersion":…,` on, closing brace included.
+    pub fn tail(&self) -> &[u8] {
+        &self.stored[usize::from(self.tail_at)..]
     }
 
-    /// The document, without `kind` and `apiVersion`.
+    /// What is kept of it: the mark, if it has one, and the tail.
+    pub fn stored(&self) -> &Bytes {
+        &self.stored
+    }
+
+    /// In which version it is written and by which schema, as [`Resource::mark`] says it; empty for built-in kinds.
+    pub fn mark(&self) -> &str {
+        let mark = &self.stored[..usize::from(self.tail_at)];
+        let mark = mark.strip_prefix(MARK.0).and_then(|mark| mark.strip_suffix(MARK.1)).unwrap_or_default();
+        std::str::from_utf8(mark).unwrap_or_default()
+    }
+
+    /// The document, without `kind`; `apiVersion` is its mark, where it has one.
     pub fn document(&self) -> Value {
-        parse(&self.tail).expect("the tail was written by Draft::new")
+        parse(&self.stored).expect("it was written by Draft::new")
     }
 
     /// The document for who is about to write: its managedFields, if it has any, are one text, as they are stored. It is
     /// cheaper to make than [`Object::document`], and [`Draft::new`] takes it; nobody else does.
     pub fn working_copy(&self) -> Value {
-        working::parse(&self.tail).expect("the tail was written by Draft::new")
+        working::parse(&self.stored).expect("it was written by Draft::new")
     }
 
     /// The same object at another version: a DELETED event carries the last state at the version of the deletion.
     pub fn at_version(&self, version: Version) -> Self {
         let old = itoa::Buffer::new().format(self.version.0).len();
-        let (head, rest) = self.tail.split_at(self.version_at as usize);
-        let mut tail = Vec::with_capacity(self.tail.len() + 2);
-        tail.extend_from_slice(head);
-        tail.extend_from_slice(itoa::Buffer::new().format(version.0).as_bytes());
-        tail.extend_from_slice(&rest[old..]);
+        let (head, rest) = self.stored.split_at(self.version_at as usize);
+        let mut stored = Vec::with_capacity(self.stored.len() + 2);
+        stored.extend_from_slice(head);
+        stored.extend_from_slice(itoa::Buffer::new().format(version.0).as_bytes());
+        stored.extend_from_slice(&rest[old..]);
         Self {
             namespace: self.namespace.clone(),
             name: self.name.clone(),
@@ -259,22 +300,30 @@ impl Object {
             labels: self.labels.clone(),
             fields: self.fields.clone(),
             version_at: self.version_at,
-            tail: tail.into(),
+            tail_at: self.tail_at,
+            stored: stored.into(),
         }
     }
 
     /// Bytes that it keeps alive, roughly.
     pub fn cost(&self) -> usize {
         let labels: usize = self.labels.iter().map(|(key, value)| key.len() + value.len()).sum();
-        self.tail.len() + labels + 48 * (self.labels.len() + self.fields.len()) + size_of::<Self>()
+        self.stored.len() + labels + 48 * (self.labels.len() + self.fields.len()) + size_of::<Self>()
     }
 }
 
-fn parse(tail: &[u8]) -> serde_json::Result<Value> {
-    let mut text = Vec::with_capacity(tail.len() + 1);
+fn parse(stored: &[u8]) -> serde_json::Result<Value> {
+    let mut text = Vec::with_capacity(stored.len() + 1);
     text.push(b'{');
-    text.extend_from_slice(tail);
+    text.extend_from_slice(stored);
     serde_json::from_slice(&text)
+}
+
+/// How long the mark is that a stored form begins with; `None` for one that nobody has written.
+fn mark_of(stored: &[u8]) -> Option<u16> {
+    let Some(rest) = stored.strip_prefix(MARK.0) else { return Some(0) };
+    let length = memchr::memmem::find(rest, MARK.1)?;
+    u16::try_from(MARK.0.len() + length + MARK.1.len()).ok()
 }
 
 impl Selectable for Object {
@@ -302,7 +351,7 @@ impl Selectable for Object {
 
     /// Keys are sorted, so it stands right behind the version; only selfLink, which nobody writes, comes between.
     fn uid(&self) -> Cow<'_, str> {
-        let behind = &self.tail[self.version_at as usize..];
+        let behind = &self.stored[self.version_at as usize..];
         let digits = behind.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let uid = behind[digits..].strip_prefix(b"\",\"uid\":\"");
         let plain = uid.and_then(|uid| uid.split(|byte| *byte == b'"').next()).filter(|uid| !uid.contains(&b'\\'));

@@ -132,10 +132,15 @@ impl Registry {
 
     /// Every row of a cluster, the custom ones behind the others and in order of their names.
     pub fn all(&self, cluster: &str) -> Vec<Arc<Resource>> {
-        let rows = self.custom_rows(cluster);
-        let mut custom: Vec<_> = rows.iter().flat_map(|rows| rows.rows.values().cloned()).collect();
+        let mut custom = self.custom(cluster);
         custom.sort_by(|a, b| a.id_name.cmp(&b.id_name));
         self.builtin.iter().cloned().chain(custom).collect()
+    }
+
+    /// The custom rows of a cluster, in no order.
+    pub fn custom(&self, cluster: &str) -> Vec<Arc<Resource>> {
+        let rows = self.custom_rows(cluster);
+        rows.iter().flat_map(|rows| rows.rows.values().cloned()).collect()
     }
 
     /// The custom rows of a cluster, if it ever had any.

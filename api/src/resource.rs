@@ -9,10 +9,33 @@ use std::sync::Arc;
 use bytes::Bytes;
 use smol_str::SmolStr;
 
-use crate::crd::Custom;
+use crate::crd::{Custom, Definition};
 use crate::document::Value;
 use crate::schema::{Schema, Shape, TypeId};
 use crate::strategy::Strategy;
+
+/// Kinds whose deletion answers the last state; others answer a `Status` (ReturnDeletedObject).
+const ANSWERS_LAST_STATE: [&str; 19] = [
+    "csidrivers.storage.k8s.io",
+    "csinodes.storage.k8s.io",
+    "deviceclasses.resource.k8s.io",
+    "devicetaintrules.resource.k8s.io",
+    "namespaces",
+    "persistentvolumeclaims",
+    "persistentvolumes",
+    "pods",
+    "podtemplates",
+    "resourceclaims.resource.k8s.io",
+    "resourceclaimtemplates.resource.k8s.io",
+    "resourcepoolstatusrequests.resource.k8s.io",
+    "resourcequotas",
+    "resourceslices.resource.k8s.io",
+    "serviceaccounts",
+    "services",
+    "storageclasses.storage.k8s.io",
+    "volumeattachments.storage.k8s.io",
+    "volumeattributesclasses.storage.k8s.io",
+];
 
 /// Number of a kind in its [`crate::Registry`]. Not stable across processes: keys and the wire carry [`Resource::id_name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -199,6 +222,8 @@ pub struct Resource {
     pub create_on_update: bool,
     /// Served versions; the first is the stored one.
     pub served: Vec<Served>,
+    /// What defines it; `None` for built-in kinds, and for a custom one of which nothing is known.
+    pub definition: Option<Arc<Definition>>,
     /// What the schema cannot say.
     pub strategy: Rules,
     /// The types of its documents.
@@ -227,6 +252,7 @@ impl Resource {
             has_status: false,
             create_on_update: false,
             served: Vec::new(),
+            definition: None,
             strategy: Rules::Builtin(crate::strategy::of(group, "")),
             schema: Schema::builtin(),
         }
@@ -244,7 +270,22 @@ impl Resource {
 
     /// Whether its objects have a protobuf form: those of built-in kinds do.
     pub fn has_protobuf(&self) -> bool {
-        self.served.iter().all(|served| served.custom.is_none())
+        !self.is_custom()
+    }
+
+    /// Whether `status` is a subresource of a served version: a custom kind may have it in some of them.
+    pub fn has_status_in(&self, served: &Served) -> bool {
+        if served.custom.is_some() { served.subresource("status").is_some() } else { self.has_status }
+    }
+
+    /// Whether it is no built-in kind.
+    pub fn is_custom(&self) -> bool {
+        self.served.first().is_none_or(|served| served.custom.is_some())
+    }
+
+    /// Whether a deletion answers what was deleted, and not a `Status`.
+    pub fn answers_last_state(&self) -> bool {
+        ANSWERS_LAST_STATE.contains(&self.id_name.as_str())
     }
 
     /// The rules of a served version.

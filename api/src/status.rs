@@ -77,9 +77,10 @@ pub struct Cause {
     pub field: String,
 }
 
-/// The complaints about one object, in the order in which its fields were looked at (field.ErrorList).
+/// The complaints about one object, in the order in which its fields were looked at (field.ErrorList); and what its writer is
+/// warned of, whether or not there are any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Causes(pub Vec<Cause>);
+pub struct Causes(pub Vec<Cause>, Vec<String>);
 
 /// How long a rejected value may be before it is cut in a message: nobody wants a megabyte back.
 const SHOWN: usize = 256;
@@ -88,6 +89,16 @@ impl Causes {
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// A text for a Warning header.
+    pub fn warn(&mut self, text: impl Into<String>) {
+        self.1.push(text.into());
+    }
+
+    /// Those texts, which are the caller's from now on.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.1)
     }
 
     /// A field that must be set is not (field.Required).

@@ -12,6 +12,11 @@ pub fn format_micros(unix_micros: i64) -> String {
     format!("{:.6}", timestamp(unix_micros))
 }
 
+/// `Thu, 25 Nov 2027 17:38:15 GMT` for seconds since 1970, as HTTP has it.
+pub fn format_http(unix_seconds: i64) -> String {
+    timestamp(unix_seconds.saturating_mul(1_000_000)).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 /// Microseconds since 1970 of any RFC 3339 text.
 pub fn parse(text: &str) -> Option<i64> {
     // jiff takes more than RFC 3339: spaces, dates without dashes, zones in brackets.

@@ -65,6 +65,7 @@ pub mod known {
         PODS = "" "v1" "pods" "Pod" true;
         SERVICES = "" "v1" "services" "Service" true;
         SERVICE_ACCOUNTS = "" "v1" "serviceaccounts" "ServiceAccount" true;
+        CLUSTER_ROLES = "rbac.authorization.k8s.io" "v1" "clusterroles" "ClusterRole" false;
         CONFIG_MAPS = "" "v1" "configmaps" "ConfigMap" true;
         SECRETS = "" "v1" "secrets" "Secret" true;
         EVENTS = "" "v1" "events" "Event" true;

@@ -11,6 +11,7 @@
 //! Start reading at [`Controllers::start`], then [`reconcile`], then a small controller such as [`service_account`].
 
 mod claim;
+pub mod cluster_role_aggregation;
 mod config;
 pub mod deployment;
 mod discovery;

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster_role_aggregation::ClusterRoleAggregation;
 use crate::config::ControllersConfig;
 use crate::deployment::Deployments;
 use crate::discovery::Discovery;
@@ -98,6 +99,7 @@ impl World {
         parts.spawn(self.clone().node_lifecycle());
         parts.spawn(self.clone().taint_eviction());
         parts.spawn(self.clone().pod_gc());
+        parts.spawn(self.clone().role_aggregation());
         parts.spawn(self.garbage(discovery));
         while parts.join_next().await.is_some() {}
     }
@@ -207,6 +209,23 @@ impl World {
         let (config, deadline) = (self.config.pod_gc, self.config.reconcile_deadline);
         let pod_gc = PodGc::new(client, self.informers.clone(), self.metrics.clone(), config, deadline);
         while_elected(self.share, "pod_gc", self.shutdown, move |end| pod_gc.clone().run(end)).await;
+    }
+
+    async fn role_aggregation(self) {
+        let world = self.clone();
+        let term = move |end: CancellationToken| {
+            let client = world.named("clusterrole-aggregation-controller");
+            let aggregation = ClusterRoleAggregation::new(client, end.clone());
+            let work = world.work(1, &end);
+            async move {
+                tokio::select! {
+                    () = aggregation.synced() => {}
+                    () = end.cancelled() => return,
+                }
+                work.run(aggregation).await;
+            }
+        };
+        while_elected(self.share, "clusterrole_aggregation", self.shutdown, term).await;
     }
 
     async fn garbage(self, discovery: Arc<Discovery>) {

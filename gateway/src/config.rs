@@ -8,6 +8,7 @@ use smol_str::SmolStr;
 
 use crate::authn::Tokens;
 pub use crate::relay::RelayLimits;
+use shards::authorization::Mode;
 
 /// Everything that a gateway does not find out by itself.
 #[derive(Clone, Debug)]
@@ -20,10 +21,15 @@ pub struct GatewayConfig {
     pub service_cidr: Ipv4Net,
     /// Bearer tokens that are accepted in the default cluster (`--token-auth-file`).
     pub tokens: Tokens,
+    /// Who is asked whether somebody may, in order (`--authorization-mode`).
+    pub authorization: Vec<Mode>,
     /// PEM file of the CA whose client certificates are accepted.
     pub client_ca: Option<PathBuf>,
     /// How kubelets are reached.
     pub kubelets: KubeletAccess,
+    /// Loopback, link-local and other internal addresses, networks and hosts that are called on behalf of a cluster's own
+    /// objects: conversion webhooks (DESIGN D12).
+    pub webhook_allow: Vec<String>,
     /// `host:port` under which clients reach this gateway, as `/api` tells them.
     pub advertise: String,
     /// Bounds on what clients may ask for.
@@ -41,8 +47,10 @@ impl Default for GatewayConfig {
             cluster_domain: None,
             service_cidr: Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 96, 0, 0), 12),
             tokens: Tokens::default(),
+            authorization: vec![Mode::Rbac],
             client_ca: None,
             kubelets: KubeletAccess::default(),
+            webhook_allow: Vec::new(),
             advertise: "127.0.0.1:6443".to_owned(),
             limits: Limits::default(),
             relay: RelayLimits::default(),
@@ -70,6 +78,8 @@ pub struct Limits {
     pub body: usize,
     /// Bytes of protobuf that are kept for those who ask for it again.
     pub forms: usize,
+    /// Bytes of custom objects that are kept in other versions than they are stored in.
+    pub conversions: usize,
     /// Connections at a time; more wait to be accepted.
     pub connections: usize,
     /// Bytes of a request's header.
@@ -93,6 +103,7 @@ impl Default for Limits {
         Self {
             body: 3 << 20,
             forms: 64 << 20,
+            conversions: 32 << 20,
             connections: 20_000,
             header: 64 << 10,
             streams: 1000,

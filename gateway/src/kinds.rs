@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use api::{Registry, Resource};
+use api::{Object, Registry, Resource};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use shards::Topology;
@@ -60,6 +60,15 @@ impl Kinds {
             definitions.catch_up().await;
         }
         self.registry.all(cluster)
+    }
+
+    /// The definitions of a cluster's custom kinds. The first time it is waited for what there is.
+    pub(crate) async fn definitions(&self, cluster: &SmolStr) -> Vec<Arc<Object>> {
+        let Some(definitions) = self.of(cluster) else { return Vec::new() };
+        if self.registry.custom_rows(cluster).is_none() {
+            definitions.catch_up().await;
+        }
+        definitions.all()
     }
 
     /// A number that changes with a cluster's kinds.

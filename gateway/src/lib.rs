@@ -16,6 +16,7 @@ mod completion;
 mod config;
 mod continuation;
 mod forms;
+mod impersonation;
 mod kinds;
 mod list;
 mod media;
@@ -24,6 +25,7 @@ mod options;
 mod peek;
 pub mod pki;
 mod query;
+mod reading;
 mod relay;
 mod render;
 mod request;
@@ -47,6 +49,7 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::registry::Registry as MetricsRegistry;
 use shards::Topology;
+use shards::conversion::Conversions;
 use shards::service::UserInfo;
 use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
@@ -61,6 +64,7 @@ use media::Output;
 use metrics::{ClusterLabel, Metrics, ResourceLabels};
 use relay::Relays;
 use request::RequestInfo;
+use shards::authorization::Authorizer;
 use unread::Unread;
 
 /// Serves the Kubernetes API over a set of shards.
@@ -78,8 +82,10 @@ pub(crate) struct Inner {
     pub(crate) metrics: Metrics,
     pub(crate) relays: Relays,
     pub(crate) forms: Arc<Forms>,
+    pub(crate) conversions: Conversions,
     pub(crate) kinds: Kinds,
     pub(crate) clusters: Clusters,
+    pub(crate) authorizer: Authorizer,
     pub(crate) documents: routes::Documents,
     /// What `/metrics` shows; the binary hands it in when everything has registered.
     pub(crate) exposed: OnceLock<Arc<MetricsRegistry>>,
@@ -105,15 +111,21 @@ impl Gateway {
         metrics: &mut MetricsRegistry,
     ) -> Arc<Self> {
         let forms = Forms::new(config.limits.forms, metrics);
+        let conversions = Conversions::new(config.limits.conversions);
+        conversions.register(metrics);
         let (metrics, stopping) = (Metrics::register(metrics), CancellationToken::new());
         let counted = metrics.relays.clone();
         let relays = Relays::new(topology.clone(), ambient.clone(), config.relay.clone(), counted, stopping.clone());
         let (id, tokens) = (config.cluster.clone(), config.tokens.clone());
         let clusters = Clusters::new(topology.clone(), registry.clone(), ambient.clone(), id, tokens);
         let kinds = Kinds::new(topology.clone(), registry.clone(), ambient.clock.clone(), stopping.clone());
+        let (modes, clock) = (config.authorization.clone(), ambient.clock.clone());
+        let authorizer = Authorizer::new(modes, topology.clone(), registry.clone(), clock, stopping.clone());
         let inner = Arc::new(Inner {
             clusters,
+            authorizer,
             forms,
+            conversions,
             kinds,
             metrics,
             documents: routes::Documents::default(),
@@ -164,15 +176,17 @@ impl Gateway {
             let mut completion = Completion::begin(&inner, Arc::new(info), request.headers());
             let wishes = request.headers().clone();
             let head = request.method() == Method::HEAD;
-            let known = cluster.and_then(|cluster| {
+            let known = async {
+                let cluster = cluster?;
                 let user = identify(&cluster, &completion.info, &request, identity)?;
+                let user = impersonation::apply(&inner.authorizer, &cluster.id, user, request.headers_mut()).await?;
                 Ok((cluster, user))
-            });
-            let mut response = match known {
+            };
+            let mut response = match known.await {
                 Ok((cluster, user)) => {
                     completion.user = Some(user.clone());
                     let ticket = Ticket { info: completion.info.clone(), user, cluster };
-                    allowed(&routes, request, ticket).await
+                    allowed(&inner, &routes, request, ticket).await
                 }
                 Err(status) => routes::refusal(status),
             };
@@ -254,11 +268,12 @@ fn anonymous() -> UserInfo {
 }
 
 async fn allowed(
+    inner: &Inner,
     routes: &TowerToHyperService<axum::Router>,
     mut request: Request<Body>,
     ticket: Ticket,
 ) -> Response<Body> {
-    if let Err(status) = authz::authorize(&ticket.user, &ticket.info) {
+    if let Err(status) = authz::authorize(&inner.authorizer, &ticket.user, &ticket.info).await {
         return routes::refusal(status);
     }
     request.extensions_mut().insert(ticket);

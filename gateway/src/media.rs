@@ -199,6 +199,15 @@ fn is_pretty(headers: &HeaderMap, query: &Query) -> bool {
     }
 }
 
+/// Which of those is the best that Accept takes, of `application/…`. Without a header, the first.
+pub(crate) fn first_of(headers: &HeaderMap, offered: &[&str]) -> Option<usize> {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accept.is_empty() {
+        return Some(0);
+    }
+    accept::clauses(accept).iter().find_map(|clause| offered.iter().position(|sub| clause.takes(sub)))
+}
+
 /// Whether gzip is among what the client takes.
 pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     let encodings =

@@ -9,6 +9,8 @@ use api::ambient::Clock;
 use api::{Object, Resource, Status, Value, Version};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http_body::Frame;
 use serde_json::json;
 use tokio::time::{Instant, Sleep};
@@ -17,6 +19,7 @@ use crate::Inner;
 use crate::forms::Forms;
 use crate::media::{Encoding, Output, Target};
 use crate::metrics::ResourceLabels;
+use crate::reading::Reader;
 use crate::relay::{End, Feed, Form, Shape};
 use crate::render::{self, Tables};
 
@@ -104,6 +107,7 @@ pub(crate) enum Stream {
 /// What a watch sends.
 pub(crate) struct WatchBody {
     pub(crate) presenter: Presenter,
+    pub(crate) reader: Reader,
     pub(crate) stream: Stream,
     /// Sent first, each as ADDED.
     pub(crate) existing: std::vec::IntoIter<Arc<Object>>,
@@ -122,7 +126,7 @@ impl WatchBody {
         let first = self.bookmark_every.map_or(ends, |every| ends.min(now + every));
         let timer = Box::pin(tokio::time::sleep_until(first));
         let forms = Vec::new();
-        Body::new(Running { watch: self, gateway, labels, ends, timer, forms, at: 0, over: false })
+        Body::new(Running { watch: self, gateway, labels, ends, timer, forms, at: 0, reading: None, over: false })
     }
 }
 
@@ -135,6 +139,8 @@ struct Running {
     /// Taken from the feed; those before `at` were sent.
     forms: Vec<Arc<Form>>,
     at: usize,
+    /// What has to be done before they can be sent.
+    reading: Option<BoxFuture<'static, Result<(), Status>>>,
     over: bool,
 }
 
@@ -247,6 +253,16 @@ impl Running {
                 Poll::Ready(None) => {}
                 Poll::Ready(Some(end)) => return Poll::Ready(self.finish(&end)),
                 Poll::Pending => return self.poll_timer(context),
+            }
+            if self.watch.reader.has_work(&self.forms) {
+                self.reading = Some(self.watch.reader.clone().read(self.forms.clone()).boxed());
+            }
+        }
+        if let Some(reading) = &mut self.reading {
+            let done = std::task::ready!(reading.poll_unpin(context));
+            self.reading = None;
+            if let Err(status) = done {
+                return Poll::Ready(self.finish(&End::Expired(status)));
             }
         }
         Poll::Ready(self.events())

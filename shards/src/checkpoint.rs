@@ -55,7 +55,7 @@ impl Logs {
             let (event, class) = (&write.event, layout.table(write.table).class);
             let id = (event.slot, layout.cluster_of(write.table), class);
             let size = sizes.entry(id).or_insert(Size { oldest: event.version, bytes: 0 });
-            size.bytes += OVERHEAD + if event.deleted { 0 } else { event.object.tail().len() };
+            size.bytes += OVERHEAD + if event.deleted { 0 } else { event.object.stored().len() };
         }
     }
 

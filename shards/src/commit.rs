@@ -176,7 +176,7 @@ impl Committer {
             namespace: &event.object.namespace,
             name: &event.object.name,
         };
-        let tail: &[u8] = if event.deleted { &[] } else { event.object.tail() };
+        let tail: &[u8] = if event.deleted { &[] } else { event.object.stored() };
         Write::Put(keys::entry(event.slot, &table.cluster, table.class, event.version), entry.encode(tail))
     }
 

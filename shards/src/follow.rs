@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::authorization::Authorizer;
 use crate::merge::Informer;
 use crate::shard::Shard;
 use crate::verbs::Call;
@@ -114,11 +115,23 @@ pub(crate) async fn run(shard: &Shard, stop: CancellationToken) {
     stop.run_until_cancelled(begin(shard, &stop, &mut tasks)).await;
     while tasks.join_next().await.is_some() {}
     shard.followed.informers.write().clear();
+    let authorizer = shard.authorizer.write().take();
+    if let Some(authorizer) = authorizer {
+        authorizer.ended().await;
+    }
 }
 
 /// Starts to follow what there is, and what comes.
 async fn begin(shard: &Shard, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
     let topology = shard.connected().await;
+    let authorizer = Authorizer::new(
+        shard.options.authorization.clone(),
+        (*topology).clone(),
+        shard.registry.clone(),
+        shard.ambient.clock.clone(),
+        stop.clone(),
+    );
+    *shard.authorizer.write() = Some(Arc::new(authorizer));
     let mut growth = shard.layout.growth();
     let mut known = 0;
     loop {

@@ -11,7 +11,7 @@
 //! | floor of a slot that was handed over | `00 'v' slot` | version, 8 bytes |
 //! | floors of a log | `01 slot cluster 00 00` | two versions, strict and relaxed |
 //! | an entry of the log | `01 slot cluster 00 class version` | [`crate::log::Entry`] |
-//! | a row | `01 slot cluster 00 id_name 00 namespace 00 name` | [`api::Object::tail`] |
+//! | a row | `01 slot cluster 00 id_name 00 namespace 00 name` | [`api::Object::stored`] |
 //!
 //! Numbers are big endian, so that one slot is one range over all clusters, and in it one cluster. No name contains a zero
 //! byte, and an id_name begins with a letter, so rows never meet what stands before them. Floors and entries come first: who

@@ -7,14 +7,17 @@
 //! Invariants: an acknowledged write is durable (relaxed kinds: soon); nobody reads what was never committed; versions
 //! strictly increase; every commit is fenced by the epochs of the slots that it writes to.
 
+pub mod authorization;
 pub mod backup;
 pub mod bootstrap;
 pub mod commit;
+pub mod conversion;
 pub mod definitions;
-pub mod latest;
+pub mod kept;
 pub mod membership;
 pub mod merge;
 pub mod metrics;
+pub mod outside;
 pub mod rpc;
 pub mod service;
 pub mod shard;
@@ -51,3 +54,4 @@ pub use metrics::ShardMetrics;
 pub use moves::{Handed, MoveError};
 pub use shard::{OpenError, Shard, ShardConfig, ShardOptions};
 pub use topology::{Member, SlotMap, Topology};
+pub use wire::latest;

@@ -26,6 +26,14 @@ pub struct UserInfo {
     pub extra: Vec<(String, Vec<String>)>,
 }
 
+impl UserInfo {
+    /// Who does what nobody asked for.
+    pub fn apiserver() -> Self {
+        let groups = vec!["system:masters".to_owned()];
+        Self { name: "system:apiserver".to_owned(), groups, ..Self::default() }
+    }
+}
+
 /// fieldValidation of a write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FieldValidation {
@@ -131,7 +139,7 @@ pub enum Verb {
     /// Put an object of a backup in its place, as it is and without admission; for gateways, in a cluster that nobody is let
     /// into yet. Once more is no harm; another object that is there is a 409.
     Restore {
-        /// [`Object::tail`] of the object, whatever its version; empty: only the shard's clock is raised.
+        /// [`Object::stored`] of the object, whatever its version; empty: only the shard's clock is raised.
         tail: Bytes,
         /// The clock is raised above this first.
         above: Version,

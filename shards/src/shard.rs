@@ -17,11 +17,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::authorization::{Authorizer, Mode};
 use crate::checkpoint::Logs;
 use crate::claim::{self, Taken};
 use crate::clock::HybridClock;
 use crate::commit::{Committer, Health};
 use crate::contents;
+use crate::conversion::Conversions;
 use crate::follow::Followed;
 use crate::keys::Epoch;
 use crate::layout::Layout;
@@ -36,7 +38,7 @@ use crate::service::{
 };
 use crate::table::Table;
 use crate::topology::Topology;
-use crate::verbs::Row;
+use crate::verbs::{Converted, Row};
 use crate::webhooks::{Memo, Webhooks};
 use crate::{verbs, watch as watching};
 
@@ -67,6 +69,8 @@ pub struct ShardOptions {
     pub repair_after: Duration,
     /// Loopback, link-local and other internal addresses, networks and hosts that webhooks may have.
     pub webhook_allow: Vec<String>,
+    /// Who is asked whether somebody may, where admission needs to know (`--authorization-mode`).
+    pub authorization: Vec<Mode>,
     /// What Pods may ask for where Namespaces do not say, and who is exempt.
     pub pod_security: api::pod_security::Configuration,
 }
@@ -86,6 +90,7 @@ impl Default for ShardOptions {
             event_ttl: Duration::from_secs(3600),
             repair_after: Duration::from_secs(300),
             webhook_allow: Vec::new(),
+            authorization: vec![Mode::Rbac],
             pod_security: Default::default(),
         }
     }
@@ -165,8 +170,14 @@ pub struct Shard {
     topology: RwLock<Option<Arc<Topology>>>,
     pub(crate) followed: Followed,
     pub(crate) webhooks: Webhooks,
+    pub(crate) conversions: Conversions,
+    /// Since it follows anything; ends with that.
+    pub(crate) authorizer: RwLock<Option<Arc<Authorizer>>>,
     this: Weak<Shard>,
 }
+
+/// Bytes of custom objects that are kept in other versions than the stored one, for those who write in these.
+const CONVERSIONS: usize = 8 << 20;
 
 impl Shard {
     /// Claims the ordinal and the slots, whoever has them, and reads what is in them.
@@ -215,6 +226,8 @@ impl Shard {
         let shard = Arc::new_cyclic(|this| Self {
             followed,
             webhooks: Webhooks::default(),
+            conversions: Conversions::new(CONVERSIONS),
+            authorizer: RwLock::default(),
             recent,
             sequencer: Arc::new(Sequencer::new(clock, layout.clone(), lease.clone())),
             ambient,
@@ -317,7 +330,12 @@ impl Shard {
         let table = self.table_id(&request.cluster, request.resource)?;
         let resource = self.registry.row(&request.cluster, request.resource);
         let undefined = || Status::unavailable("this shard has not heard yet how that kind is defined");
-        Ok(Row { table, resource: resource.ok_or_else(undefined)?, reviews: Memo::default() })
+        Ok(Row {
+            table,
+            resource: resource.ok_or_else(undefined)?,
+            reviews: Memo::default(),
+            converted: Converted::default(),
+        })
     }
 
     pub(crate) fn table(&self, id: TableId) -> &Table {

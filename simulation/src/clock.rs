@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::net::Net;
 
 /// The wall clock's reading at the beginning, microseconds since 1970.
-const WALL: i64 = 1_800_000_000_000_000;
+pub const WALL: i64 = 1_800_000_000_000_000;
 
 /// The clocks of one machine.
 pub(crate) struct MachineClock {
@@ -73,10 +73,11 @@ impl Clock for Standing {
 }
 
 /// SplitMix64.
-pub(crate) struct Seeded(AtomicU64);
+pub struct Seeded(AtomicU64);
 
 impl Seeded {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Two of one seed draw the same.
+    pub fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
 }

@@ -24,11 +24,17 @@ mod disk;
 mod faults;
 mod gateway;
 mod net;
+mod outcome;
 mod process;
 mod shard;
 #[cfg(test)]
 mod tests;
 mod world;
+
+pub use clock::{Seeded, WALL};
+pub use outcome::{Outcome, seeds};
+pub use shard::TIMING;
+pub use world::{LOAD, SLOTS, count_panics, load};
 
 /// A bug that is planted, to see whether it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,25 +55,6 @@ pub enum Bug {
     LeaseIgnored,
     /// A request that is sent again gets another id.
     RequestIdsChange,
-}
-
-/// What came of a seed.
-#[derive(Clone, Debug, Default)]
-pub struct Outcome {
-    /// What is wrong, in words.
-    pub violations: Vec<String>,
-    /// A hash over everything that has happened, and over the history. Two runs of one seed have the same.
-    pub trace: u64,
-    /// The faults, and how processes ended, with their times.
-    pub story: Vec<String>,
-    /// Verbs on single objects.
-    pub operations: usize,
-    /// Writes that were acknowledged.
-    pub acknowledged: usize,
-    /// Pages of lists.
-    pub lists: usize,
-    /// Events that watchers were told.
-    pub events: usize,
 }
 
 /// Simulates one seed. It must be the only thing that this thread does, and the process must not have used more slots.

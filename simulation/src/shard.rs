@@ -31,7 +31,7 @@ use crate::net::{Net, Place, SHARDS};
 use crate::process::Interrupt;
 
 /// A fifth of what is usual, so that a fifth of the time is enough to see what happens.
-pub(crate) const TIMING: Timing = Timing {
+pub const TIMING: Timing = Timing {
     ttl: Duration::from_millis(300),
     margin: Duration::from_millis(60),
     renew: Duration::from_millis(80),

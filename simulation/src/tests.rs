@@ -1,24 +1,9 @@
 //! Thousands of worlds, and whether each bug that is planted is found by some.
 
-use crate::{Bug, Outcome, run};
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
-}
-
-/// The first `count` seeds, as many as `SHARDPLANE_SEEDS` says, or the one of `SHARDPLANE_SEED`.
-fn seeds(count: u64) -> Vec<u64> {
-    match number("SHARDPLANE_SEED") {
-        Some(seed) => vec![seed],
-        None => (1..=number("SHARDPLANE_SEEDS").unwrap_or(count)).collect(),
-    }
-}
+use crate::{Bug, Outcome, run, seeds};
 
 fn show(seed: u64, outcome: &Outcome) -> String {
-    let (story, violations) = (outcome.story.join("\n"), outcome.violations.join("\n"));
-    format!(
-        "{story}\n{violations}\nreplay it: SHARDPLANE_SEED={seed} cargo test -p shardplane-simulation --lib promises_hold"
-    )
+    format!("{outcome}replay it: SHARDPLANE_SEED={seed} cargo test -p shardplane-simulation --lib promises_hold")
 }
 
 #[test]

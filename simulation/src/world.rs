@@ -10,7 +10,7 @@ use api::ambient::Ambient;
 use api::builtin::{RuntimeConfig, registry};
 use api::slot::{Slot, SlotSet};
 use parking_lot::Mutex;
-use robustness::load::{self, Fault, Plan, Ran, Resource, RunError};
+use robustness::load::{Fault, Plan, Ran, Resource, RunError};
 use shards::ShardOptions;
 use shards::membership::Pin;
 use tokio_util::sync::CancellationToken;
@@ -25,9 +25,9 @@ use crate::shard::ShardProcess;
 use crate::{Bug, Outcome};
 
 /// Slots of a simulated cluster.
-const SLOTS: u16 = 24;
+pub const SLOTS: u16 = 24;
 /// How long the writers write, and faults happen.
-const LOAD: Duration = Duration::from_millis(2500);
+pub const LOAD: Duration = Duration::from_millis(2500);
 /// A world that has not come to its end by then never will.
 const END: u64 = 60_000_000;
 
@@ -35,8 +35,8 @@ thread_local! {
     static PANICS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Panics of tasks would be lost otherwise.
-fn count_panics() {
+/// How many tasks of this thread have panicked since this was asked last: their panics would be lost otherwise.
+pub fn count_panics() -> u64 {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let shown = std::panic::take_hook();
@@ -45,6 +45,26 @@ fn count_panics() {
             shown(panic);
         }));
     });
+    PANICS.take()
+}
+
+/// What clients do in a simulation: few of them, on few objects, so that they meet often.
+pub fn load(seed: u64) -> Plan {
+    Plan {
+        writers: 4,
+        listers: 2,
+        watchers: 6,
+        namespaces: 3,
+        objects: 3,
+        resources: vec![Resource::ConfigMaps],
+        duration: LOAD,
+        operations: 1000,
+        pause: Duration::from_millis(30),
+        deadline: Duration::from_secs(8),
+        watch_for: Duration::from_millis(800),
+        settle: Duration::from_secs(20),
+        ..Plan::small(seed)
+    }
 }
 
 /// A machine and the process that it runs, if it does.
@@ -83,7 +103,6 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, bug: Bug) -> Self {
-        count_panics();
         api::slot::use_few(SLOTS);
         let net = Net::new(seed, bug);
         let mut options = ShardOptions::default();
@@ -134,7 +153,7 @@ impl World {
     }
 
     pub(crate) fn run(mut self) -> Outcome {
-        PANICS.set(0);
+        count_panics();
         self.start_clients();
         while self.net.now() < END && self.ran.lock().is_none() {
             self.tick();
@@ -324,21 +343,7 @@ impl World {
     }
 
     fn start_clients(&mut self) {
-        let plan = Plan {
-            writers: 4,
-            listers: 2,
-            watchers: 6,
-            namespaces: 3,
-            objects: 3,
-            resources: vec![Resource::ConfigMaps],
-            duration: LOAD,
-            operations: 1000,
-            pause: Duration::from_millis(30),
-            deadline: Duration::from_secs(8),
-            watch_for: Duration::from_millis(800),
-            settle: Duration::from_secs(20),
-            ..Plan::small(self.seed)
-        };
+        let plan = load(self.seed);
         let entropy = Arc::new(Seeded::new(self.seed ^ 0x5eed));
         let ambient = Ambient { clock: self.client_clock.clone(), entropy };
         let (net, began, ran) = (self.net.clone(), self.began.clone(), self.ran.clone());
@@ -355,38 +360,20 @@ impl World {
             let begin = Fault::new(Duration::ZERO, "all others", async move {
                 began.store(at.now().max(1), Ordering::Relaxed);
             });
-            let result = load::run(plan, &ambient, &connect, vec![begin]).await;
+            let result = robustness::load::run(plan, &ambient, &connect, vec![begin]).await;
             *ran.lock() = Some(result);
         });
     }
 
     fn outcome(mut self) -> Outcome {
         let (mut story, events) = self.net.story();
-        let mut outcome = Outcome { violations: std::mem::take(&mut self.wrong), ..Outcome::default() };
+        let mut outcome = Outcome { violations: std::mem::take(&mut self.wrong), trace: events, ..Outcome::default() };
         let ran = self.ran.lock().take();
-        let mut history = Vec::new();
-        match ran {
-            None => outcome.violations.push("the clients do not come to their end".to_owned()),
-            Some(Err(error)) => outcome.violations.push(error.to_string()),
-            Some(Ok(Ran { history: seen, verdict, report })) => {
-                if !verdict.is_fine() {
-                    outcome.violations.push(verdict.to_string());
-                }
-                outcome.violations.extend(report.stalled.iter().chain(&report.odd).cloned());
-                if report.silent > 0 {
-                    outcome.violations.push(format!("{} calls were not answered", report.silent));
-                }
-                seen.save(&mut history).expect("memory takes it");
-                outcome.operations = report.operations;
-                outcome.acknowledged = report.acknowledged;
-                outcome.lists = report.lists;
-                outcome.events = report.events;
-            }
+        outcome.hear(ran);
+        let panics = count_panics();
+        if panics > 0 {
+            outcome.violations.push(format!("{panics} panics"));
         }
-        if PANICS.get() > 0 {
-            outcome.violations.push(format!("{} panics", PANICS.get()));
-        }
-        outcome.trace = xxh3_64(&history) ^ events;
         story.push(format!("the end, at {:?}", Duration::from_micros(self.net.now())));
         outcome.story = story;
         for at in 0..self.machines.len() {

@@ -322,6 +322,10 @@ impl Answer {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("not JSON ({error}): {} {}", self.code, String::from_utf8_lossy(&self.body)))
     }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
 }
 
 /// Lines as they come, read by a thread so that they can be waited for.

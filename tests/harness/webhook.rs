@@ -1,4 +1,4 @@
-//! An admission webhook of a test's own: HTTPS with its own certificate, and a log of what it was sent.
+//! A webhook of a test's own, for admission or conversion: HTTPS with its own certificate, and a log of what it was sent.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -34,7 +34,7 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Behaves as told by path and `AdmissionReview.request`.
+    /// Behaves as told by path and `request` of the review.
     pub fn start(behaves: impl Fn(&str, &Value) -> Does + Send + Sync + 'static) -> Self {
         Self::start_at(Ipv4Addr::LOCALHOST.into(), behaves)
     }
@@ -100,8 +100,7 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, seen: &Mutex<Vec<(String,
         let (head, body) = match behaves(&path, asked) {
             Does::Answers(mut response) => {
                 response["uid"] = asked["uid"].clone();
-                let answer =
-                    json!({"kind": "AdmissionReview", "apiVersion": review["apiVersion"], "response": response});
+                let answer = json!({"kind": review["kind"], "apiVersion": review["apiVersion"], "response": response});
                 ("200 OK".to_owned(), answer.to_string())
             }
             Does::Says(code, text) => (format!("{code} Told"), text),

@@ -16,13 +16,12 @@ use parking_lot::Mutex;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 
 use crate::pki::{Distrust, Identity, Parts, Role};
-use crate::{BoxedIo, Cork, Dial, Timing, tls};
+use crate::{BoxedIo, Cork, Dial, Timing, latest, tls};
 
 /// Why there is no connection. Nothing was sent on it, so nothing happened.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -143,14 +142,15 @@ impl Connector {
             .keep_alive_timeout(timing.ping_timeout)
             .handshake::<_, Body>(TokioIo::new(stream));
         let (send, driver) = handshake.await.map_err(|error| self.failed(&error))?;
-        let (end, ended) = watch::channel(None);
+        let end = latest::Sender::new(None);
+        let ended = end.subscribe();
         let address = self.address.clone();
         tokio::spawn(async move {
             let why = match driver.await {
-                Ok(()) => "it was closed".to_owned(),
-                Err(error) => innermost(&error).to_string(),
+                Ok(()) => "it was closed".into(),
+                Err(error) => innermost(&error).to_string().into(),
             };
-            let _ = end.send(Some(why));
+            end.send_replace(Some(why));
         });
         Ok(Connection { send, ended, address: address.into() })
     }
@@ -204,7 +204,7 @@ fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) 
 #[derive(Clone)]
 pub struct Connection {
     send: SendRequest<Body>,
-    ended: watch::Receiver<Option<String>>,
+    ended: latest::Receiver<Option<Arc<str>>>,
     address: Arc<str>,
 }
 
@@ -216,14 +216,14 @@ impl Connection {
 
     /// Whether it has ended.
     pub fn is_closed(&self) -> bool {
-        self.send.is_closed() || self.ended.borrow().is_some()
+        self.send.is_closed() || self.ended.get().is_some()
     }
 
     /// Waits for its end, and says why it ended.
     pub async fn closed(&self) -> String {
         let mut ended = self.ended.clone();
         match ended.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
+            Ok(why) => why.map(|why| why.to_string()).unwrap_or_default(),
             Err(_) => "this process let it go".to_owned(),
         }
     }

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+pub mod latest;
 pub mod pki;
 pub mod proto;
 pub mod serve;

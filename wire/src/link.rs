@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::ambient::Ambient;
-use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::connection::{ConnectError, Connection, Connector};
 use crate::pki::{Identity, Role};
-use crate::{Dial, Timing};
+use crate::{Dial, Timing, latest};
 
 /// Keeps one connection to one peer: made at once, and again with growing pauses whenever it breaks, until it is dropped.
 /// Clones share it.
@@ -18,7 +17,7 @@ pub struct Link(Arc<Shared>);
 
 struct Shared {
     address: String,
-    state: watch::Receiver<State>,
+    state: latest::Receiver<State>,
     keeper: AbortHandle,
 }
 
@@ -48,7 +47,8 @@ impl Link {
         ambient: &Ambient,
     ) -> Result<Self, ConnectError> {
         let connector = Connector::new(address, role, identity, dial, timing)?;
-        let (publish, state) = watch::channel(State::Trying);
+        let publish = latest::Sender::new(State::Trying);
+        let state = publish.subscribe();
         let keeper = tokio::spawn(keep(connector, timing, ambient.clone(), publish)).abort_handle();
         Ok(Self(Arc::new(Shared { address: address.to_owned(), state, keeper })))
     }
@@ -60,8 +60,8 @@ impl Link {
 
     /// The connection, if there is one now.
     pub fn up(&self) -> Option<Connection> {
-        match &*self.0.state.borrow() {
-            State::Up(connection) if !connection.is_closed() => Some(connection.clone()),
+        match self.0.state.get() {
+            State::Up(connection) if !connection.is_closed() => Some(connection),
             _ => None,
         }
     }
@@ -70,8 +70,7 @@ impl Link {
     pub async fn connection(&self) -> Result<Connection, ConnectError> {
         let mut state = self.0.state.clone();
         loop {
-            let known = state.borrow_and_update().clone();
-            match known {
+            match state.get_and_update() {
                 State::Up(connection) if !connection.is_closed() => return Ok(connection),
                 State::Down(error) => return Err(error),
                 State::Up(_) | State::Trying => {}
@@ -86,13 +85,11 @@ impl Link {
     pub async fn patiently(&self, patience: Duration) -> Result<Connection, ConnectError> {
         let mut state = self.0.state.clone();
         let up = state.wait_for(|state| matches!(state, State::Up(connection) if !connection.is_closed()));
-        if let Ok(Ok(state)) = tokio::time::timeout(patience, up).await
-            && let State::Up(connection) = &*state
-        {
-            return Ok(connection.clone());
+        if let Ok(Ok(State::Up(connection))) = tokio::time::timeout(patience, up).await {
+            return Ok(connection);
         }
-        match &*self.0.state.borrow() {
-            State::Down(error) => Err(error.clone()),
+        match self.0.state.get() {
+            State::Down(error) => Err(error),
             _ => Err(ConnectError::Timeout { address: self.0.address.clone() }),
         }
     }
@@ -105,7 +102,7 @@ impl Link {
 
 /// A link's connections, one after the other, and the failures between them.
 pub struct Followed {
-    state: watch::Receiver<State>,
+    state: latest::Receiver<State>,
     fresh: bool,
 }
 
@@ -116,25 +113,25 @@ impl Followed {
             if !std::mem::take(&mut self.fresh) && self.state.changed().await.is_err() {
                 return std::future::pending().await;
             }
-            match &*self.state.borrow_and_update() {
-                State::Up(connection) if !connection.is_closed() => return Ok(connection.clone()),
-                State::Down(error) => return Err(error.clone()),
+            match self.state.get_and_update() {
+                State::Up(connection) if !connection.is_closed() => return Ok(connection),
+                State::Down(error) => return Err(error),
                 State::Up(_) | State::Trying => {}
             }
         }
     }
 }
 
-async fn keep(connector: Connector, timing: Timing, ambient: Ambient, publish: watch::Sender<State>) {
+async fn keep(connector: Connector, timing: Timing, ambient: Ambient, publish: latest::Sender<State>) {
     let mut pause = timing.pause_min;
     loop {
         match connector.connect().await {
             Ok(connection) => {
-                let _ = publish.send(State::Up(connection.clone()));
+                publish.send_replace(State::Up(connection.clone()));
                 let lasted = tokio::time::Instant::now();
                 let why = connection.closed().await;
                 tracing::debug!(peer = connector.address(), why, "the connection ended");
-                let _ = publish.send(State::Trying);
+                publish.send_replace(State::Trying);
                 // One that broke at once is no success: the pauses go on growing.
                 if lasted.elapsed() > timing.pause_max {
                     pause = timing.pause_min;
@@ -143,7 +140,7 @@ async fn keep(connector: Connector, timing: Timing, ambient: Ambient, publish: w
             }
             Err(error) => {
                 tracing::debug!(peer = connector.address(), %error, "no connection");
-                let _ = publish.send(State::Down(error));
+                publish.send_replace(State::Down(error));
             }
         }
         // Full jitter over the upper half, so that those who lost the same peer do not all come back at once.

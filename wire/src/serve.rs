@@ -79,12 +79,13 @@ pub fn serve<A: Accept>(
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                Some(_) = connections.join_next() => continue,
                 accepted = async {
                     let place = room.clone().acquire_owned().await.expect("never closed");
                     (place, listener.accept().await)
                 } => accepted,
-                Some(_) = connections.join_next() => continue,
-                () = shutdown.cancelled() => break,
             };
             let (place, (io, from)) = match accepted {
                 (place, Ok(accepted)) => (place, accepted),
@@ -167,11 +168,12 @@ impl Serving {
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
-            ended = crate::after_others(connection.as_mut(), cork) => ended,
+            biased;
             () = self.shutdown.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            ended = crate::after_others(connection.as_mut(), cork) => ended,
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended");

@@ -44,6 +44,7 @@ pub(crate) use managers::text_of;
 pub use scale::ScaleTracking;
 pub use set::Set;
 pub use track::{Sent, Tracking};
+pub use versions::Convert;
 
 #[cfg(test)]
 mod tests;

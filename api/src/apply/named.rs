@@ -47,6 +47,5 @@ fn is_outdated(place: Place<'_>, entry: &Entry) -> bool {
 
 /// What is deduced from values has no kind of its own.
 fn is_atomic(place: Place<'_>) -> bool {
-    let deduced = matches!(place, Place::Deduced | Place::Whole);
-    !deduced && matches!(place.form(None), Form::List(Items::Atomic) | Form::Map(true))
+    !place.is_deduced() && matches!(place.form(None), Form::List(Items::Atomic) | Form::Map(true))
 }

@@ -1,8 +1,10 @@
 //! What the schema says about a place in a document, in the terms of structured merges: a leaf, a list whose items have
 //! names, a map, or something that is owned as a whole.
 
+use crate::crd::Props;
+use crate::crd::props::Additional;
 use crate::document::Value;
-use crate::schema::{Field, ListType, Presence, Shape, Type};
+use crate::schema::{Field, ListType, Presence, Schema, Shape, Type};
 use smol_str::SmolStr;
 
 use super::element::Element;
@@ -18,10 +20,23 @@ pub(super) enum Place<'a> {
     Map(Shape<'a>, &'a Type, bool),
     /// A list of that type.
     List(Shape<'a>, &'a Type, Items<'a>),
+    /// What the schema of a custom kind describes.
+    Custom(Custom<'a>),
     /// Whatever is there: maps are merged, lists are owned as a whole.
     Deduced,
     /// Whatever is there, owned as a whole.
     Whole,
+}
+
+/// A place in a custom object.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Custom<'a> {
+    props: &'a Props,
+    /// Whether it is an object of its own, with kind, apiVersion and metadata; and where the types of that are.
+    object: Option<&'a Schema>,
+    schema: &'a Schema,
+    /// Whether fields that are not named are kept, as is said here or above.
+    open: bool,
 }
 
 /// What a leaf may hold.
@@ -60,10 +75,16 @@ impl<'a> Place<'a> {
         Self::Message(shape, shape.message().atomic)
     }
 
+    /// A whole document of a custom kind; `shape` belongs to the schema that has the types of metadata.
+    pub(super) fn custom(shape: Shape<'a>, props: &'a Props) -> Self {
+        let schema = shape.schema;
+        Self::Custom(Custom { props, object: Some(schema), schema, open: props.preserve })
+    }
+
     fn of_field(shape: Shape<'a>, field: &'a Field) -> Self {
         match (&field.of, Self::of(shape, &field.of)) {
             (Type::List(items), _) => Self::List(shape, items, Items::of(field)),
-            (_, Self::Message(shape, atomic)) => Self::Message(shape, atomic || field.atomic),
+            (_, Self::Message(shape, atomic)) => Self::Message(shape, (atomic && !field.granular) || field.atomic),
             (_, Self::Map(shape, values, _)) => Self::Map(shape, values, field.atomic),
             (_, place) => place,
         }
@@ -91,6 +112,7 @@ impl<'a> Place<'a> {
             (Self::Scalar(scalar), _) => Form::Scalar(scalar),
             (Self::Message(_, atomic) | Self::Map(_, _, atomic), _) => Form::Map(atomic),
             (Self::List(_, _, items), _) => Form::List(items),
+            (Self::Custom(custom), value) => custom.form(value),
             (_, Some(Value::Array(_))) => Form::List(Items::Atomic),
             (_, Some(Value::Object(_)) | None | Some(Value::Null)) => Form::Map(whole),
             (_, Some(_)) => Form::Scalar(Scalar::Any),
@@ -105,6 +127,7 @@ impl<'a> Place<'a> {
                 None => shape.message().open.then_some(Self::Deduced),
             },
             Self::Map(shape, values, _) => Some(Self::of(shape, values)),
+            Self::Custom(custom) => custom.child(key),
             Self::Deduced => Some(Self::Deduced),
             Self::Whole => Some(Self::Whole),
             Self::Scalar(_) | Self::List(..) => None,
@@ -113,13 +136,36 @@ impl<'a> Place<'a> {
 
     /// Whether the schema names that field, rather than allowing any.
     pub(super) fn declares(self, key: &str) -> bool {
-        matches!(self, Self::Message(shape, _) if shape.field(key).is_some())
+        match self {
+            Self::Message(shape, _) => shape.field(key).is_some(),
+            Self::Custom(custom) => custom.declares(key),
+            _ => false,
+        }
+    }
+
+    /// Whether what is here has no type but that of its value.
+    pub(super) fn is_deduced(self) -> bool {
+        match self {
+            Self::Deduced | Self::Whole => true,
+            Self::Custom(custom) => custom.props.of.is_empty() && !custom.props.atomic,
+            _ => false,
+        }
+    }
+
+    /// How the items of this list are told apart; `None` for what is no list.
+    fn list(self) -> Option<Items<'a>> {
+        match self {
+            Self::List(_, _, items) => Some(items),
+            Self::Custom(custom) => custom.list(),
+            _ => None,
+        }
     }
 
     /// The place of a list's items.
     pub(super) fn items(self) -> Option<Self> {
         match self {
             Self::List(shape, items, _) => Some(Self::of(shape, items)),
+            Self::Custom(custom) => custom.items(),
             Self::Deduced | Self::Whole => Some(Self::Whole),
             _ => None,
         }
@@ -143,7 +189,7 @@ impl<'a> Place<'a> {
 
     /// What tells an item of this list from others, or why nothing does.
     pub(super) fn element(self, item: &Value) -> Result<Element, String> {
-        let Self::List(shape, of, items) = self else { return Err("invalid indexing of non-associative list".into()) };
+        let Some(items) = self.list() else { return Err("invalid indexing of non-associative list".into()) };
         match (items, item) {
             (Items::Atomic, _) => Err("invalid indexing of non-associative list".into()),
             (Items::Set, Value::Object(_)) => {
@@ -155,11 +201,7 @@ impl<'a> Place<'a> {
             }
             (Items::Set, value) => Ok(Element::Item(value.clone())),
             (Items::Keyed(keys), Value::Object(fields)) => {
-                let inner = shape.inside(of);
-                let value = |key: &SmolStr| match fields.get(key.as_str()) {
-                    Some(value) => Some(value.clone()),
-                    None => inner.and_then(|inner| default_key(inner, key)),
-                };
+                let value = |key: &SmolStr| fields.get(key.as_str()).cloned().or_else(|| self.default_key(key));
                 let mut found: Vec<(SmolStr, Value)> =
                     keys.iter().filter_map(|key| Some((key.clone(), value(key)?))).collect();
                 if found.is_empty() {
@@ -178,10 +220,24 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// The value that a key has where an item does not say it: its default, or the zero value of what is always there.
+    fn default_key(self, key: &str) -> Option<Value> {
+        match self {
+            Self::List(shape, of, _) => {
+                let inner = shape.inside(of)?;
+                let field = inner.field(key)?;
+                let zero = || (field.presence == Presence::Always).then(|| inner.schema.zero(&field.of)).flatten();
+                field.default.clone().or_else(zero)
+            }
+            Self::Custom(custom) => custom.props.items.as_ref()?.properties.get(key)?.default.clone(),
+            _ => None,
+        }
+    }
+
     /// Whether two items of this list are the same one; the items' elements are not made for it.
     pub(super) fn is_same_item(self, a: &Value, b: &Value) -> bool {
-        match self {
-            Self::List(_, _, Items::Keyed(keys)) => keys.iter().all(|key| {
+        match self.list() {
+            Some(Items::Keyed(keys)) => keys.iter().all(|key| {
                 let (a, b) = (a.get(key.as_str()), b.get(key.as_str()));
                 a == b
             }),
@@ -190,12 +246,76 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The value that a key has where an item does not say it: its default, or the zero value of what is always there.
-fn default_key(shape: Shape<'_>, key: &str) -> Option<Value> {
-    let field = shape.field(key)?;
-    let zero = || (field.presence == Presence::Always).then(|| shape.schema.zero(&field.of)).flatten();
-    field.default.clone().or_else(zero)
+impl<'a> Custom<'a> {
+    fn of(self, props: &'a Props) -> Place<'a> {
+        let object = props.embedded.then_some(self.schema);
+        Place::Custom(Custom { props, object, schema: self.schema, open: self.open || props.preserve })
+    }
+
+    fn form(self, value: Option<&Value>) -> Form<'a> {
+        let props = self.props;
+        match (props.of.as_str(), value) {
+            ("object", _) => Form::Map(props.atomic),
+            ("array", _) => Form::List(self.items_of_list()),
+            ("integer" | "number", _) => Form::Scalar(Scalar::Number),
+            ("boolean", _) => Form::Scalar(Scalar::Truth),
+            ("string", _) if matches!(props.limits.format.as_str(), "" | "byte") => Form::Scalar(Scalar::Text),
+            ("string", _) | ("", Some(Value::String(_) | Value::Number(_) | Value::Bool(_))) => {
+                Form::Scalar(Scalar::Any)
+            }
+            (_, Some(Value::Array(_))) => Form::List(self.items_of_list()),
+            (_, _) => Form::Map(props.atomic),
+        }
+    }
+
+    fn items_of_list(self) -> Items<'a> {
+        match self.props.list_type.as_str() {
+            "map" => Items::Keyed(&self.props.list_keys),
+            "set" => Items::Set,
+            _ => Items::Atomic,
+        }
+    }
+
+    fn list(self) -> Option<Items<'a>> {
+        matches!(self.props.of.as_str(), "array" | "").then(|| self.items_of_list())
+    }
+
+    /// The type of a field that every object has.
+    fn meta(self, key: &str) -> Option<Place<'a>> {
+        let schema = self.object?;
+        match key {
+            "apiVersion" | "kind" => Some(Place::Scalar(Scalar::Text)),
+            "metadata" => schema.named(OBJECT_META).map(Place::root),
+            _ => None,
+        }
+    }
+
+    fn declares(self, key: &str) -> bool {
+        self.meta(key).is_some() || self.props.properties.contains_key(key)
+    }
+
+    fn child(self, key: &str) -> Option<Place<'a>> {
+        if let Some(meta) = self.meta(key) {
+            return Some(meta);
+        }
+        if let Some(props) = self.props.properties.get(key) {
+            return Some(self.of(props));
+        }
+        let is_free = self.props.properties.is_empty() && self.object.is_none();
+        match &self.props.additional {
+            Some(Additional::Of(props)) => Some(self.of(props)),
+            Some(Additional::Any(allowed)) => allowed.then_some(Place::Deduced),
+            None => (self.open || is_free).then_some(Place::Deduced),
+        }
+    }
+
+    fn items(self) -> Option<Place<'a>> {
+        self.list()?;
+        Some(self.props.items.as_ref().map_or(Place::Whole, |items| self.of(items)))
+    }
 }
+
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 impl<'a> Items<'a> {
     /// Lists that only strategic merge patches merge are merged here by the same key.

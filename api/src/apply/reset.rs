@@ -2,7 +2,7 @@
 //! reference's reset fields, which are facts of each kind.
 
 use super::set::Set;
-use crate::resource::Resource;
+use crate::resource::{Resource, Served};
 
 /// Which fields of a set stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ const SPEC_ONLY: [&str; 17] = [
 ];
 
 /// What stays of a set that was written through a subresource (empty for none).
-pub(super) fn of(resource: &Resource, subresource: &str) -> Filter {
+pub(super) fn of(resource: &Resource, served: &Served, subresource: &str) -> Filter {
     match (resource.id_name.as_str(), subresource) {
         ("certificatesigningrequests.certificates.k8s.io", "") => Filter::Without(&[&["spec"], &["status"]]),
         ("certificatesigningrequests.certificates.k8s.io", "status") => {
@@ -80,7 +80,7 @@ pub(super) fn of(resource: &Resource, subresource: &str) -> Filter {
         ("pods", "resize") => Filter::Only(RESIZED),
         (name, "status") if SPEC_ONLY.contains(&name) => Filter::Without(SPEC),
         (_, "status") => Filter::Without(METADATA_AND_SPEC),
-        (_, "") if resource.has_status => Filter::Without(STATUS),
+        (_, "") if resource.has_status_in(served) => Filter::Without(STATUS),
         _ => Filter::Without(&[]),
     }
 }

@@ -62,7 +62,7 @@ impl<'a> ScaleTracking<'a> {
     /// The object's managers in versions that there are.
     fn managers<'t>(&self, text: &'t str) -> Managers<'t> {
         let mut managers = Managers::parse(text).unwrap_or_default();
-        managers.0.retain(|manager| Versions::Of(self.resource).knows(&manager.api_version));
+        managers.0.retain(|manager| Versions::Of(self.resource, None).knows(&manager.api_version));
         managers
     }
 

@@ -7,7 +7,7 @@ use super::managers::{Manager, Managers, Operation};
 use super::named::reconciled;
 use super::reset::{self, Filter};
 use super::set::Set;
-use super::versions::Versions;
+use super::versions::{Convert, Converter, Versions};
 use crate::document::Value;
 use crate::resource::{Conversion, Resource, Served};
 use crate::schema::Shape;
@@ -67,7 +67,7 @@ impl<'a> Tracking<'a> {
             _ => Cow::Owned(served.api_version()),
         };
         Self {
-            versions: Versions::Of(resource),
+            versions: Versions::Of(resource, None),
             owned_in: version.clone(),
             version,
             convert: served.convert,
@@ -75,8 +75,18 @@ impl<'a> Tracking<'a> {
             subresource,
             manager,
             now,
-            filter: reset::of(resource, subresource),
+            filter: reset::of(resource, served, subresource),
         }
+    }
+
+    /// The same where documents of a custom kind are converted by somebody who may have to ask for it.
+    #[must_use]
+    pub fn converted_by(self, converter: &'a dyn Convert) -> Self {
+        let versions = match self.versions {
+            Versions::Of(resource, _) => Versions::Of(resource, Some(Converter(converter))),
+            other => other,
+        };
+        Self { versions, ..self }
     }
 
     /// A write through `scale`, whose documents are autoscaling/v1 Scales of that shape.

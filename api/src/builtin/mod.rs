@@ -6,6 +6,7 @@
 //! has no verbs, and so no path. Versions without a conversion have the same fields, which a test checks.
 
 mod conversion;
+pub mod priorities;
 mod rows;
 mod runtime_config;
 
@@ -79,6 +80,7 @@ fn resource(row: Row, served: Vec<Served>, id: ResourceId, schema: &std::sync::A
         has_status: row.versions.iter().any(|version| version.subresources.iter().any(|sub| sub.name == "status")),
         create_on_update: row.create_on_update,
         served,
+        definition: None,
         strategy: Rules::Builtin(crate::strategy::of(stored.group, row.kind)),
         schema: schema.clone(),
     }

@@ -10,7 +10,8 @@ pub(super) fn default(document: &mut Value, schema: &Props) {
     fill(document, schema);
 }
 
-fn drop_nulls(value: &mut Value, schema: Option<&Props>) {
+/// Takes out nulls that may not be there and have no default.
+pub(super) fn drop_nulls(value: &mut Value, schema: Option<&Props>) {
     match value {
         Value::Object(fields) => fields.retain(|key, value| {
             let inner = schema.and_then(|schema| schema.field(key));

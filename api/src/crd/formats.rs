@@ -9,6 +9,45 @@ use regex::Regex;
 
 use crate::names;
 
+/// Whether a format means anything for values of a type, which may be empty for any.
+pub(crate) fn is_known(format: &str, of: &str) -> bool {
+    match of {
+        "" | "string" => KNOWN.contains(&format.replace('-', "").as_str()),
+        "integer" => matches!(format, "int32" | "int64"),
+        "number" => matches!(format, "float" | "double"),
+        _ => false,
+    }
+}
+
+const KNOWN: [&str; 26] = [
+    "bsonobjectid",
+    "byte",
+    "cidr",
+    "creditcard",
+    "date",
+    "datetime",
+    "duration",
+    "email",
+    "hexcolor",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "isbn",
+    "isbn10",
+    "isbn13",
+    "k8slongname",
+    "k8sshortname",
+    "mac",
+    "password",
+    "rgbcolor",
+    "ssn",
+    "uri",
+    "uuid",
+    "uuid3",
+    "uuid4",
+    "uuid5",
+];
+
 /// Whether a text has a format.
 pub(crate) fn is(format: &str, text: &str) -> bool {
     match format.replace('-', "").as_str() {

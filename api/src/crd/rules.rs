@@ -1,7 +1,10 @@
 //! Rules in CEL: `x-kubernetes-validations`, by the crate `expressions`.
 
+use std::time::Duration;
+
 use expressions::rules::{Budget, Complaint, Rules};
 
+use crate::ambient::Clock;
 use crate::cel;
 use crate::document::Value;
 use crate::status::{Cause, Causes};
@@ -12,10 +15,25 @@ pub(crate) fn compile(schema: &Value, path: &str) -> (Rules, Causes) {
     (rules, causes(complaints))
 }
 
-/// Holds a document, complete with kind and apiVersion, against rules.
-pub(super) fn validate(rules: &Rules, document: &Value, old: Option<&Value>, causes: &mut Causes) {
-    let findings = rules.validate("", document, old, &mut Budget::default());
+/// How long the rules of one document may run.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Holds a document, complete with kind and apiVersion, against rules. Without a clock only their cost ends them.
+pub(super) fn validate(
+    rules: &Rules,
+    document: &Value,
+    old: Option<&Value>,
+    clock: Option<&dyn Clock>,
+    causes: &mut Causes,
+) {
+    let end = clock.map(|clock| clock.boot() + DEADLINE);
+    let interrupted = || clock.zip(end).is_some_and(|(clock, end)| clock.boot() > end);
+    let mut budget = Budget { interrupted: Some(&interrupted), ..Budget::default() };
+    let findings = rules.validate("", document, old, &mut budget);
     causes.0.append(&mut self::causes(findings.complaints).0);
+    for warned in self::causes(findings.warnings).0 {
+        causes.warn(format!("{}: {}", warned.field, warned.message));
+    }
 }
 
 fn causes(complaints: Vec<Complaint>) -> Causes {
@@ -24,7 +42,9 @@ fn causes(complaints: Vec<Complaint>) -> Causes {
         message: complaint.message(),
         field: if complaint.path.is_empty() { "<nil>".to_owned() } else { complaint.path },
     };
-    Causes(complaints.into_iter().map(cause).collect())
+    let mut causes = Causes::default();
+    causes.0.extend(complaints.into_iter().map(cause));
+    causes
 }
 
 fn reason(complaint: &Complaint) -> &'static str {

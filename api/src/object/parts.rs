@@ -3,11 +3,11 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use smol_str::SmolStr;
 
-use super::{Damaged, Object};
+use super::{Damaged, Object, mark_of};
 use crate::version::Version;
 
 impl Object {
-    /// What [`Object::load`] reads out of the tail: name, version, labels and selectable fields. Of use beside the tail, and
+    /// What [`Object::load`] reads out of the stored form: name, version, labels and selectable fields. Of use beside it, and
     /// only where resources have the same selectable fields.
     pub fn index(&self) -> Bytes {
         let texts = self.labels.iter().map(|(key, value)| key.len() + value.len() + 4).sum::<usize>();
@@ -29,19 +29,19 @@ impl Object {
         index.freeze()
     }
 
-    /// The object of which another process has sent [`Object::index`] and [`Object::tail`]. That they belong together is
+    /// The object of which another process has sent [`Object::index`] and [`Object::stored`]. That they belong together is
     /// believed, but for the version; what would break later use is [`Damaged`].
-    pub fn of_parts(mut index: Bytes, tail: Bytes) -> Result<Self, Damaged> {
-        read(&mut index, tail).ok_or_else(|| Damaged("its index does not fit it".to_owned()))
+    pub fn of_parts(mut index: Bytes, stored: Bytes) -> Result<Self, Damaged> {
+        read(&mut index, stored).ok_or_else(|| Damaged("its index does not fit it".to_owned()))
     }
 }
 
-fn read(index: &mut Bytes, tail: Bytes) -> Option<Object> {
+fn read(index: &mut Bytes, stored: Bytes) -> Option<Object> {
     let version = Version(index.try_get_u64().ok()?);
     let version_at = index.try_get_u32().ok()?;
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(version.0).as_bytes();
-    let stands = tail.get(version_at as usize..)?;
+    let stands = stored.get(version_at as usize..)?;
     if !stands.starts_with(digits) || stands.get(digits.len()) != Some(&b'"') {
         return None;
     }
@@ -50,7 +50,8 @@ fn read(index: &mut Bytes, tail: Bytes) -> Option<Object> {
     let labels = (0..count).map(|_| Some((text(index)?, text(index)?))).collect::<Option<_>>()?;
     let count = length(index)?;
     let fields = (0..count).map(|_| text(index)).collect::<Option<_>>()?;
-    Some(Object { namespace, name, version, labels, fields, version_at, tail })
+    let tail_at = mark_of(&stored)?;
+    Some(Object { namespace, name, version, labels, fields, version_at, tail_at, stored })
 }
 
 /// One byte for lengths below 255, five for others.
@@ -107,7 +108,7 @@ mod tests {
     #[test]
     fn an_object_is_the_same_after_the_way() {
         let pod = pod();
-        let again = Object::of_parts(pod.index(), pod.tail().clone()).unwrap();
+        let again = Object::of_parts(pod.index(), pod.stored().clone()).unwrap();
         assert_eq!(format!("{again:?}"), format!("{pod:?}"));
         let later = Version(99_999);
         assert_eq!(again.at_version(later).tail(), pod.at_version(later).tail());
@@ -116,11 +117,11 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_damaged() {
         let pod = pod();
-        let (index, tail) = (pod.index(), pod.tail().clone());
+        let (index, tail) = (pod.index(), pod.stored().clone());
         for length in 0..index.len() {
             assert!(Object::of_parts(index.slice(..length), tail.clone()).is_err(), "cut at {length}");
         }
         assert!(Object::of_parts(index.clone(), tail.slice(1..)).is_err());
-        assert!(Object::of_parts(index, pod.at_version(Version(12345)).tail().clone()).is_err());
+        assert!(Object::of_parts(index, pod.at_version(Version(12345)).stored().clone()).is_err());
     }
 }

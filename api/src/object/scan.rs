@@ -213,7 +213,7 @@ mod tests {
             let resource = registry.named(resource).unwrap();
             for version in [Version(1), Version(123_456_789_012_345_678), Version(i64::MAX as u64)] {
                 let expected = Draft::new(resource, &document).seal(version);
-                let found = Object::load(resource, expected.tail()).unwrap();
+                let found = Object::load(resource, expected.stored()).unwrap();
                 assert_eq!(format!("{found:?}"), format!("{expected:?}"));
                 assert_eq!(found.at_version(Version(5)).tail(), expected.at_version(Version(5)).tail());
             }
@@ -225,8 +225,8 @@ mod tests {
         let registry = registry(&RuntimeConfig::default());
         let pods = registry.named("pods").unwrap();
         let pod = Draft::new(pods, &json!({"metadata": {"name": "a"}, "spec": {"nodeName": "n"}})).seal(Version(12));
-        for length in 0..pod.tail().len() {
-            assert!(Object::load(pods, &pod.tail()[..length]).is_err(), "cut at {length}");
+        for length in 0..pod.stored().len() {
+            assert!(Object::load(pods, &pod.stored()[..length]).is_err(), "cut at {length}");
         }
         for damaged in ["\"spec\":{}}", "\"metadata\":{\"resourceVersion\":\"x\"}}", "\"metadata\":{}}}"] {
             assert!(Object::load(pods, damaged.as_bytes()).is_err(), "{damaged}");

@@ -6,11 +6,11 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// Reads a tail. managedFields become one text.
-pub(super) fn parse(tail: &[u8]) -> serde_json::Result<Value> {
-    let mut text = Vec::with_capacity(tail.len() + 1);
+/// Reads a stored form. managedFields become one text.
+pub(super) fn parse(stored: &[u8]) -> serde_json::Result<Value> {
+    let mut text = Vec::with_capacity(stored.len() + 1);
     text.push(b'{');
-    text.extend_from_slice(tail);
+    text.extend_from_slice(stored);
     let mut reader = serde_json::Deserializer::from_slice(&text);
     let document = Level::Document.deserialize(&mut reader)?;
     reader.end()?;
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(Draft::new(resource, &copy).seal(Version(77)).tail(), object.tail());
         assert_eq!(Draft::new(resource, &object.document()).seal(Version(77)).tail(), object.tail());
         assert_eq!(object.document().at(&["metadata", "managedFields"]), document.at(&["metadata", "managedFields"]));
-        let again = Object::load(resource, object.tail()).unwrap();
+        let again = Object::load(resource, object.stored()).unwrap();
         assert_eq!(format!("{again:?}"), format!("{object:?}"));
     }
 

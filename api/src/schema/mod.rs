@@ -124,6 +124,8 @@ pub struct Field {
     pub list: Option<ListType>,
     /// Whether server-side apply replaces this map or message as a whole.
     pub atomic: bool,
+    /// Whether it is merged field by field although its type is replaced as a whole elsewhere.
+    pub granular: bool,
     /// patchStrategy
     pub patch: PatchStrategy,
     /// patchMergeKey

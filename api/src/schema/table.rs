@@ -10,8 +10,8 @@
 //! Types are words (`string`, `Quantity`), `[type]` for lists, `{type}` for maps, `.Name` for a message of the same package
 //! and a full name for others. The number is a path of protobuf field numbers (`2.2` where protobuf nests what JSON
 //! inlines), `-` where protobuf has none. Presence is `!` (always written), `?` (dropped when zero) or `*` (a pointer), with
-//! `r` behind it where OpenAPI requires the field. Attributes: `list=atomic|set|map:key,key`, `atomic`, `patch=merge,retainKeys`,
-//! `key=name` and, last, `default=` JSON.
+//! `r` behind it where OpenAPI requires the field. Attributes: `list=atomic|set|map:key,key`, `atomic`, `granular`,
+//! `patch=merge,retainKeys`, `key=name` and, last, `default=` JSON.
 
 use std::collections::HashMap;
 
@@ -103,6 +103,7 @@ fn field(line: &'static str, package: &str, ids: &HashMap<SmolStr, TypeId>) -> O
         },
         list: None,
         atomic: false,
+        granular: false,
         patch: PatchStrategy::default(),
         merge_key: None,
         default,
@@ -116,6 +117,7 @@ fn field(line: &'static str, package: &str, ids: &HashMap<SmolStr, TypeId>) -> O
 fn attribute(field: &mut Field, word: &'static str) -> Option<()> {
     match word.split_once('=') {
         None if word == "atomic" => field.atomic = true,
+        None if word == "granular" => field.granular = true,
         Some(("list", "atomic")) => field.list = Some(ListType::Atomic),
         Some(("list", "set")) => field.list = Some(ListType::Set),
         Some(("list", keys)) => {

@@ -114,6 +114,7 @@ fn a_schema_can_be_made_at_run_time() {
         presence: Presence::Pointer,
         list: None,
         atomic: false,
+        granular: false,
         patch: PatchStrategy::default(),
         merge_key: None,
         default: None,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Selectable;
-use crate::resource::{Resource, SelectableField, Spread};
+use crate::resource::{Resource, SelectableField, Served, Spread};
 
 /// A parsed field selector of one resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +42,18 @@ impl FieldSelector {
             terms.push(Term { field: Field::of(label, resource)?, equals, value });
         }
         Ok(Self { terms })
+    }
+
+    /// The same for a client of one version, of which a custom kind may offer other fields than of others.
+    pub fn parse_in(text: &str, resource: &Resource, served: &Served) -> Result<Self, String> {
+        let parsed = Self::parse(text, resource)?;
+        let offered = served.custom.as_ref().map(|custom| &custom.selectable);
+        let foreign = parsed.terms.iter().find_map(|term| match &term.field {
+            Field::Path(field) if offered.is_some_and(|offered| !offered.contains(&field.label)) => Some(&field.label),
+            _ => None,
+        });
+        foreign.map_or(Ok(()), |label| Err(format!("field label not supported: {label}")))?;
+        Ok(parsed)
     }
 
     /// Whether it selects everything.
@@ -209,6 +221,7 @@ mod tests {
             has_status: true,
             create_on_update: false,
             served: Vec::new(),
+            definition: None,
             strategy: Rules::Builtin(crate::strategy::of("", "Pod")),
             schema: Arc::new(Schema::new(Vec::new())),
         }

@@ -15,6 +15,7 @@ use crate::names;
 use crate::status::Causes;
 
 mod admission_policy;
+mod api_service;
 mod claim_spec;
 mod config_map;
 mod controller_revision;
@@ -169,6 +170,7 @@ pub fn of(group: &str, kind: &str) -> &'static dyn Strategy {
         ("discovery.k8s.io", "EndpointSlice") => &endpoint_slice::EndpointSlice,
         ("policy", "PodDisruptionBudget") => &pod_disruption_budget::PodDisruptionBudget,
         ("admissionregistration.k8s.io", _) => of_admission(kind),
+        ("apiregistration.k8s.io", _) => &api_service::ApiService,
         ("apiextensions.k8s.io", _) => &custom_resource_definition::CustomResourceDefinition,
         ("coordination.k8s.io", "Lease") => &lease::Lease,
         ("coordination.k8s.io", "LeaseCandidate") => &lease_candidate::LeaseCandidate,

@@ -1,36 +1,33 @@
-//! A connection's bytes: TCP, with TLS or without.
+//! A connection's bytes: with TLS or without.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{Shared, tls};
+use super::{BoxedIo, Shared, tls};
 use crate::kubeconfig::Scheme;
 
 pub(super) enum Stream {
-    Tls(Box<TlsStream<TcpStream>>),
-    Plain(TcpStream),
+    Tls(Box<TlsStream<BoxedIo>>),
+    Plain(BoxedIo),
 }
 
 impl Stream {
     /// Connects, and says whether the server chose HTTP/2.
     pub(super) async fn connect(shared: &Shared) -> Result<(Self, bool), String> {
         let target = &shared.target;
-        let tcp = TcpStream::connect((target.host.as_str(), target.port)).await;
-        let tcp = tcp.map_err(|error| format!("cannot connect to {}: {error}", shared.authority))?;
-        // Small requests must not wait for one another; without it everything still works.
-        let _ = tcp.set_nodelay(true);
+        let io = (shared.options.dial)(target.host.clone(), target.port).await;
+        let io = io.map_err(|error| format!("cannot connect to {}: {error}", shared.authority))?;
         if target.scheme == Scheme::Http {
-            return Ok((Self::Plain(tcp), false));
+            return Ok((Self::Plain(io), false));
         }
         let name = tls::server_name(target).map_err(|error| error.to_string())?;
         let connector = TlsConnector::from(shared.credentials.tls().await?);
-        let stream = connector.connect(name, tcp).await;
+        let stream = connector.connect(name, io).await;
         let stream = stream.map_err(|error| format!("no TLS with {}: {error}", shared.authority))?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok((Self::Tls(Box::new(stream)), http2))

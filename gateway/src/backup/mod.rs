@@ -226,7 +226,7 @@ impl<'a> Backup<'a> {
             for event in self.followed[at].take() {
                 let record = Record {
                     version: event.version,
-                    tail: (!event.deleted).then(|| event.object.tail().clone()),
+                    tail: (!event.deleted).then(|| event.object.stored().clone()),
                     ..found(self.followed[at].at, &event.object)
                 };
                 let block = self.writer.add(Part::Change, &record);
@@ -305,6 +305,6 @@ fn found(at: (u16, u16), object: &Object) -> Record {
         namespace: object.namespace.clone(),
         name: object.name.clone(),
         version: object.version,
-        tail: Some(object.tail().clone()),
+        tail: Some(object.stored().clone()),
     }
 }

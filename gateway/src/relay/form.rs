@@ -62,6 +62,8 @@ pub(crate) struct FormKey {
 pub(crate) struct Form {
     pub(crate) event: Arc<Event>,
     pub(crate) key: FormKey,
+    /// What it was made of in the version of `key`, where that is not what is stored.
+    read: OnceLock<Arc<Object>>,
     bytes: OnceLock<Bytes>,
 }
 
@@ -77,10 +79,30 @@ impl Form {
 
     /// The object that the event shows.
     pub(crate) fn object(&self) -> Arc<Object> {
-        match (self.key.change, &self.event.old) {
-            (Change::Left, Some(old)) => Arc::new(old.at_version(self.event.version)),
-            _ => self.event.object.clone(),
+        match (self.key.change, &self.event.old, self.read.get()) {
+            (Change::Left | Change::Deleted, Some(_), Some(read)) => Arc::new(read.at_version(self.event.version)),
+            (Change::Left, Some(old), None) => Arc::new(old.at_version(self.event.version)),
+            (.., Some(read)) => read.clone(),
+            (.., None) => self.event.object.clone(),
         }
+    }
+
+    /// What has to be read in the version of the key: of what is gone its last state, which may have been read before.
+    pub(crate) fn source(&self) -> &Arc<Object> {
+        match (self.key.change, &self.event.old) {
+            (Change::Left | Change::Deleted, Some(old)) => old,
+            _ => &self.event.object,
+        }
+    }
+
+    pub(crate) fn is_read(&self) -> bool {
+        self.read.get().is_some()
+    }
+
+    /// The source in the version of the key.
+    pub(crate) fn set_read(&self, object: Arc<Object>) {
+        // Whoever was first has set the same.
+        let _ = self.read.set(object);
     }
 }
 
@@ -110,7 +132,7 @@ impl Relayed {
             return form;
         }
         forms.retain(|(_, form)| form.strong_count() > 0);
-        let form = Arc::new(Form { event: self.0.event.clone(), key, bytes: OnceLock::new() });
+        let form = Arc::new(Form { event: self.0.event.clone(), key, read: OnceLock::new(), bytes: OnceLock::new() });
         forms.push((key, Arc::downgrade(&form)));
         form
     }

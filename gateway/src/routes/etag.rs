@@ -21,8 +21,7 @@ pub(super) struct Tagged {
 
 impl Tagged {
     pub(super) fn new(text: Bytes) -> Self {
-        let hash = digest(&SHA512, &text);
-        Self { hash: hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect(), text }
+        Self { hash: hash(&text), text }
     }
 
     /// A document in one of its forms. The hash is the same for all of them.
@@ -39,17 +38,35 @@ impl Tagged {
 
     /// The document, or 304 where the client has it.
     pub(super) fn answer(&self, headers: &HeaderMap, content_type: &str) -> Response<Body> {
-        let tag = format!("\"{}\"", self.hash);
-        let known = headers.get(IF_NONE_MATCH).is_some_and(|have| have.as_bytes() == tag.as_bytes());
-        let mut response = Response::new(if known { Body::empty() } else { Body::from(self.text.clone()) });
-        if known {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-        }
-        let headers = response.headers_mut();
-        headers.insert(ETAG, HeaderValue::from_str(&tag).expect("hexadecimal digits in quotes"));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_str(content_type).expect("a media type is ASCII"));
-        headers.insert(VARY, HeaderValue::from_static("Accept"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
-        response
+        answer(headers, &self.hash, content_type, || Body::from(self.text.clone()))
     }
+}
+
+/// SHA-512, hexadecimal in upper case.
+pub(super) fn hash(text: &[u8]) -> String {
+    digest(&SHA512, text).as_ref().iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// A body under its hash, or 304 where the client has it.
+pub(super) fn answer(
+    headers: &HeaderMap,
+    hash: &str,
+    content_type: &str,
+    body: impl FnOnce() -> Body,
+) -> Response<Body> {
+    let tag = format!("\"{hash}\"");
+    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|have| have.to_str().ok()).any(|have| {
+        // A tag that is weak is as good here.
+        have.split(',').map(str::trim).any(|have| have == "*" || have.strip_prefix("W/").unwrap_or(have) == tag)
+    });
+    let mut response = Response::new(if known { Body::empty() } else { body() });
+    if known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    let headers = response.headers_mut();
+    headers.insert(ETAG, HeaderValue::from_str(&tag).expect("hexadecimal digits in quotes"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_str(content_type).expect("a media type is ASCII"));
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
+    response
 }

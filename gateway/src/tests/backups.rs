@@ -42,7 +42,7 @@ impl Cluster {
             let listed = list::list(&self.gateway.inner.topology, &scope, &options).await.unwrap();
             let kind = resource.id_name.to_string();
             all.extend(listed.objects.iter().map(|object| {
-                ((kind.clone(), object.namespace.to_string(), object.name.to_string()), object.tail().clone())
+                ((kind.clone(), object.namespace.to_string(), object.name.to_string()), object.stored().clone())
             }));
         }
         all

@@ -6,6 +6,7 @@ mod forms;
 mod lists;
 mod logs;
 mod moves;
+mod openapi;
 mod paths;
 mod protobuf;
 mod serving;

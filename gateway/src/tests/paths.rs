@@ -53,7 +53,7 @@ async fn bad_input_gets_a_status() {
         (Method::GET, "/api/v1/gizmos", Value::Null, 404),
         (Method::GET, "/apis/nope/v1/gizmos", Value::Null, 404),
         (Method::GET, "/nowhere", Value::Null, 404),
-        (Method::GET, "/openapi/v2", Value::Null, 404),
+        (Method::GET, "/openapi/v3/apis/apps/v2", Value::Null, 404),
         (Method::GET, "/api/v1/configmaps/a", Value::Null, 404),
         (Method::GET, "/api/v1/namespaces/default/nodes", Value::Null, 404),
         (Method::GET, "/api/v1/namespaces/default/configmaps/a/status", Value::Null, 404),

@@ -20,11 +20,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wire::{Accept, BoxedIo};
 
 #[cfg(test)]
 pub(crate) use server::config as server_config;
@@ -88,17 +89,26 @@ impl Gateway {
         files: TlsFiles,
         shutdown: CancellationToken,
     ) -> Result<(), ServeError> {
-        let fresh = Fresh::new(files, self.inner.config.client_ca.as_deref())?;
-        let listen_error = |error| {
-            let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
-            ServeError::Listen { address, error }
-        };
+        let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+        let listen_error = |error| ServeError::Listen { address, error };
         listener.set_nonblocking(true).map_err(listen_error)?;
-        let listener = TcpListener::from_std(listener.try_clone().map_err(listen_error)?).map_err(listen_error)?;
+        let listener = TcpListener::from_std(listener).map_err(listen_error)?;
+        self.serve_on(listener, files, shutdown).await
+    }
+
+    /// The same for connections of any kind.
+    pub async fn serve_on<A: Accept>(
+        self: Arc<Self>,
+        mut listener: A,
+        files: TlsFiles,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServeError> {
+        let fresh = Fresh::new(files, self.inner.config.client_ca.as_deref())?;
         let connections = TaskTracker::new();
         let budget = Arc::new(Semaphore::new(self.inner.config.limits.connections));
-        let accept = self.accept(&listener, &fresh, &budget, &connections, &shutdown);
+        let accept = self.accept(&mut listener, &fresh, &budget, &connections, &shutdown);
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => {}
             never = accept => match never {},
             never = fresh.keep() => match never {},
@@ -112,9 +122,9 @@ impl Gateway {
         Ok(())
     }
 
-    async fn accept(
+    async fn accept<A: Accept>(
         &self,
-        listener: &TcpListener,
+        listener: &mut A,
         fresh: &Fresh,
         budget: &Arc<Semaphore>,
         connections: &TaskTracker,
@@ -151,19 +161,16 @@ impl Gateway {
 async fn connect(
     inner: Arc<Inner>,
     gateway: Gateway,
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: BoxedIo,
+    peer: String,
     acceptor: TlsAcceptor,
     shutdown: CancellationToken,
 ) {
     let limits = &inner.config.limits;
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "the connection is gone already");
-        return;
-    }
     let (stream, cork) = wire::cork(stream);
     let handshake = tokio::time::timeout(limits.arrival.min(Duration::from_secs(10)), acceptor.accept(stream));
     let stream = tokio::select! {
+        biased;
         () = shutdown.cancelled() => return,
         result = handshake => match result {
             Ok(Ok(stream)) => stream,
@@ -189,11 +196,12 @@ async fn connect(
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let result = tokio::select! {
-        result = wire::after_others(connection.as_mut(), cork) => result,
+        biased;
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::time::timeout(limits.grace, connection).await.unwrap_or(Ok(()))
         }
+        result = wire::after_others(connection.as_mut(), cork) => result,
     };
     inner.metrics.connections.dec();
     if let Err(error) = result {

@@ -25,7 +25,7 @@ pub(super) async fn serve(call: Call, body: Body) -> Result<Response<Body>, Stat
     if !call.info.subresource.is_empty() {
         call.check_names(&body, format)?;
         let answer = call.execute(call.info.name.clone(), create(call.new_uid())).await?;
-        return call.render(answer, output);
+        return call.render(answer, output).await;
     }
     let found = peek(call.resource.shape(call.served()), &body, format)
         .map_err(|malformed| codec::refusal(&call.resource.kind, &call.served().version, &body, format, &malformed))?;
@@ -36,7 +36,7 @@ pub(super) async fn serve(call: Call, body: Body) -> Result<Response<Body>, Stat
         let name = name_of(&call, &found)?;
         match call.execute(name, create(call.new_uid())).await {
             Err(status) if status.reason() == Reason::AlreadyExists && found.name.is_empty() && tries < TRIES => {}
-            answer => return call.render(answer?, output),
+            answer => return call.render(answer?, output).await,
         }
     }
 }

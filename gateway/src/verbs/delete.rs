@@ -14,7 +14,7 @@ pub(super) async fn serve(call: Call, body: Body) -> Result<Response<Body>, Stat
     let body = call.read(body).await?;
     let options = read_options(&call, &body)?;
     let answer = call.execute(call.info.name.clone(), Verb::Delete { options }).await?;
-    call.render(answer, output)
+    call.render(answer, output).await
 }
 
 /// DeleteOptions, from the body where there is one.

@@ -30,7 +30,8 @@ pub(super) async fn serve(call: Call, body: Body) -> Result<Response<Body>, Stat
     stream::iter(deletions).buffer_unordered(PARALLEL).try_collect::<()>().await?;
     let shard = scope.selector.shard.to_string();
     let meta = ListMeta { version: listed.version, shard, ..ListMeta::default() };
-    answer(&call.resource, call.served, listed.objects, &meta, output, call.now(), &call.gateway.forms).await
+    let objects = call.read_in(listed.objects).await?;
+    answer(&call.resource, call.served, objects, &meta, output, call.now(), &call.gateway.forms).await
 }
 
 /// Deletes what was listed, and not what took its name since.

@@ -16,5 +16,5 @@ pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
         crate::list::released(&call.gateway.topology, version).await?;
     }
     let answer = call.execute(call.info.name.clone(), Verb::Get { version }).await?;
-    call.render(answer, output)
+    call.render(answer, output).await
 }

@@ -17,7 +17,8 @@ pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
     let options = ListOptions::read(&call.info.query, &scope)?;
     let listed = page(&call, &scope, &options).await?;
     let meta = meta_of(&scope, &listed);
-    answer(&call.resource, call.served, listed.objects, &meta, output, call.now(), &call.gateway.forms).await
+    let objects = call.read_in(listed.objects).await?;
+    answer(&call.resource, call.served, objects, &meta, output, call.now(), &call.gateway.forms).await
 }
 
 /// Reads a page. One whose state is gone is refused with the reference's advice.

@@ -124,7 +124,7 @@ impl Call {
             name if text.is_empty() => format!("metadata.name={name}"),
             name => format!("metadata.name={name},{text}"),
         };
-        let fields = FieldSelector::parse(&text, &self.resource).map_err(Status::bad_request)?;
+        let fields = FieldSelector::parse_in(&text, &self.resource, self.served()).map_err(Status::bad_request)?;
         // The reference says the same with code 500, as if the mistake were its own.
         let shard = ShardSelector::parse(query.text("shardSelector"))
             .map_err(|error| Status::bad_request(format!("invalid shard selector: {error}")))?;
@@ -245,12 +245,22 @@ impl Call {
         self.gateway.ambient.clock.wall_micros()
     }
 
+    /// Objects as the client's version has them.
+    async fn read_in(&self, objects: Vec<Arc<Object>>) -> Result<Vec<Arc<Object>>, Status> {
+        self.gateway.read_in(&self.info.cluster, &self.resource, self.served, objects).await
+    }
+
     /// A shard's answer, as the client wants it.
-    fn render(&self, answer: Answer, output: Output) -> Result<Response<Body>, Status> {
+    async fn render(&self, answer: Answer, output: Output) -> Result<Response<Body>, Status> {
         let mut response = match &answer.outcome {
             Outcome::Object(object) => {
-                let forms = &self.gateway.forms;
-                render::answer(answer.code, &self.resource, self.served, object, output, self.now(), forms)?
+                let (forms, now) = (&self.gateway.forms, self.now());
+                let (caller, object) = (self.gateway.caller(&self.info.cluster), object.clone());
+                let object = match self.resource.is_custom() {
+                    true => self.gateway.conversions.object(caller, &self.resource, self.served, object).await?,
+                    false => object,
+                };
+                render::answer(answer.code, &self.resource, self.served, &object, output, now, forms)?
             }
             Outcome::Document(document) => render::document(answer.code, document, output)?,
         };

@@ -30,5 +30,5 @@ pub(super) async fn serve(call: Call, body: Body) -> Result<Response<Body>, Stat
     let body = call.read(body).await?;
     let verb = Verb::Patch { body, patch, options, uid: call.new_uid() };
     let answer = call.execute(call.info.name.clone(), verb).await?;
-    call.render(answer, output)
+    call.render(answer, output).await
 }

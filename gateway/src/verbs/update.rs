@@ -19,5 +19,5 @@ pub(super) async fn serve(call: Call, body: Body) -> Result<Response<Body>, Stat
     }
     let verb = Verb::Update { body, format, options, uid: call.new_uid() };
     let answer = call.execute(call.info.name.clone(), verb).await?;
-    call.render(answer, output)
+    call.render(answer, output).await
 }

@@ -14,6 +14,7 @@ use super::Call;
 use crate::list::{self, At, ListOptions, Scope, parse_version};
 use crate::media::{Output, Target};
 use crate::query::Query;
+use crate::reading::Reader;
 use crate::relay::{Filter, Reach, Shape};
 use crate::watch::{Presenter, Stream, WatchBody};
 
@@ -108,10 +109,18 @@ pub(super) async fn serve(call: Call) -> Result<Response<Body>, Status> {
         // A shard whose clock is behind the others' must not write below what the watch begins with.
         feed.pass(from).await?;
     }
+    let existing = call.read_in(existing).await?;
+    let reader = Reader {
+        gateway: gateway.clone(),
+        cluster: scope.cluster.clone(),
+        resource: call.resource.clone(),
+        served: call.served,
+    };
     let limits = &gateway.config.limits;
     let spread = gateway.ambient.entropy.next_u64() as f64 / u64::MAX as f64;
     let body = WatchBody {
         presenter,
+        reader,
         stream,
         existing: existing.into_iter(),
         existing_end: options.marks_end.then_some(from),

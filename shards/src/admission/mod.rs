@@ -14,6 +14,7 @@ mod namespace_lifecycle;
 mod pod_security;
 mod priority;
 mod requester;
+mod role_escalation;
 pub(crate) mod service;
 mod service_account;
 mod taint_nodes_by_condition;
@@ -25,6 +26,7 @@ use api::document::Document;
 use api::resource::{Resource, Spread};
 use api::{Object, Status, Value};
 
+use crate::authorization::Settled;
 use crate::follow::Kind;
 use crate::service::{Outcome, Request, Verb};
 use crate::verbs::{Call, View};
@@ -79,7 +81,7 @@ pub(crate) fn admit(attributes: &mut Attributes<'_, '_, '_>, document: &mut Valu
 type Validation = fn(&mut Attributes<'_, '_, '_>, &Value) -> Result<(), Status>;
 
 /// The steps that look at what came of it all, in order, before webhooks do.
-const VALIDATIONS: [Validation; 2] = [limit_ranger::validate, pod_security::validate];
+const VALIDATIONS: [Validation; 3] = [role_escalation::validate, limit_ranger::validate, pod_security::validate];
 
 /// Asks every step about a document that is final and valid; for any part of an object.
 pub(crate) fn validate(attributes: &mut Attributes<'_, '_, '_>, document: &Value) -> Result<(), Status> {
@@ -87,17 +89,23 @@ pub(crate) fn validate(attributes: &mut Attributes<'_, '_, '_>, document: &Value
 }
 
 /// What was asked of other shards before the decision.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct LookedUp {
     /// The Namespace of an object that does not live in its slot.
     namespace: Option<Arc<Object>>,
     /// The PriorityClass that a Pod names, where this shard does not follow it yet.
     priority_class: Option<Arc<Object>>,
+    /// Who may what, for somebody who writes roles or bindings and may not everything.
+    authority: Option<Settled>,
 }
 
 impl LookedUp {
+    pub(crate) async fn before_update(call: Call<'_>) -> Result<Self, Status> {
+        Ok(Self { authority: role_escalation::authority(call).await?, ..Self::default() })
+    }
+
     pub(crate) async fn before_create(call: Call<'_>, document: &Value) -> Result<Self, Status> {
-        let mut looked_up = Self::default();
+        let mut looked_up = Self::before_update(call).await?;
         if call.resource.namespaced && is_apart(call.resource, &call.request.namespace) {
             let name = &call.request.namespace;
             looked_up.namespace = followed_or_asked(call, Kind::Namespaces, name).await?;

@@ -114,7 +114,7 @@ pub struct Record {
     pub name: SmolStr,
     /// metadata.resourceVersion, or that of the deletion.
     pub version: Version,
-    /// [`api::Object::tail`]; `None`: it is gone.
+    /// [`api::Object::stored`]; `None`: it is gone.
     pub tail: Option<Bytes>,
 }
 

@@ -172,7 +172,7 @@ fn row(
     }
     let slot = resource.slot(id, &object.namespace, &object.name);
     let key = keys::row(slot, id, &resource.id_name, &object.namespace, &object.name);
-    Ok(Some(Write::Put(key, object.at_version(version).tail().clone())))
+    Ok(Some(Write::Put(key, object.at_version(version).stored().clone())))
 }
 
 /// A store that is being filled.

@@ -1,18 +1,19 @@
 //! What is done about each definition, by the shard that owns it: its names are accepted, it is established, and when it is
 //! deleted its objects go first.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::document::Document;
 use api::status::Reason;
-use api::{Object, Status, Value, crd};
+use api::{Object, Resource, Status, Value, crd};
 use bytes::Bytes;
 use smol_str::SmolStr;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Definitions, FINALIZER, ID_NAME, finalizer, naming};
+use super::{Definitions, FINALIZER, ID_NAME, api_services, finalizer, naming};
 use crate::service::{Format, Request, ShardError, UserInfo, Verb, WriteOptions};
 use crate::shard::Shard;
 use crate::subresources::conditions;
@@ -56,32 +57,57 @@ async fn begin(shard: &Shard, stop: &CancellationToken, tasks: &mut JoinSet<()>)
 
 async fn look_after(shard: &Shard, cluster: &SmolStr, definitions: &Definitions) {
     let mut revision = definitions.informer().revision();
+    // The state of each definition that was seen to want nothing, and the APIServices that were.
+    let (mut settled, mut services) = (HashMap::new(), None);
     loop {
         revision.get_and_update();
         let mut done = true;
-        for definition in definitions.informer().all() {
-            if let Err(error) = step(shard, cluster, definitions, &definition).await {
-                // Somebody else changed it, and is heard of.
-                let is_known = matches!(&error, ShardError::Status(status) if status.reason() == Reason::Conflict);
-                done &= is_known;
-                tracing::debug!(name = %definition.name, %error, "a definition is looked after later");
+        let mut put_off = |name: &str, error: ShardError| {
+            // Somebody else changed it, and is heard of.
+            done &= matches!(&error, ShardError::Status(status) if status.reason() == Reason::Conflict);
+            tracing::debug!(name, %error, "a definition is looked after later");
+        };
+        let all = definitions.informer().all();
+        for definition in &all {
+            if settled.get(&definition.name) == Some(&definition.version) {
+                continue;
+            }
+            match step(shard, cluster, definitions, definition).await {
+                Ok(true) => _ = settled.insert(definition.name.clone(), definition.version),
+                Ok(false) => {}
+                Err(error) => put_off(&definition.name, error),
+            }
+        }
+        if settled.len() > all.len() {
+            let left: HashSet<_> = all.iter().map(|definition| &definition.name).collect();
+            settled.retain(|name, _| left.contains(name));
+        }
+        let wanted = api_services::wanted(&shard.registry, cluster);
+        if services.as_ref() != Some(&wanted) && definitions.catch_up().await {
+            match api_services::look_after(shard, cluster, &wanted).await {
+                Ok(()) => services = Some(wanted),
+                Err(error) => put_off(api_services::ID_NAME, error),
             }
         }
         let wait = if done { Duration::from_secs(60) } else { AGAIN };
-        let _ = tokio::time::timeout(wait, revision.changed()).await;
+        if tokio::time::timeout(wait, revision.changed()).await.is_err() && done {
+            // Now and then nothing is believed.
+            (settled, services) = (HashMap::new(), None);
+        }
     }
 }
 
-/// Does the next thing about a definition that this shard owns, if there is one.
+/// Does the next thing about a definition that this shard owns, if there is one. Answers whether it wants nothing, as long as
+/// it stays as it is.
 async fn step(
     shard: &Shard,
     cluster: &SmolStr,
     definitions: &Definitions,
     definition: &Object,
-) -> Result<(), ShardError> {
+) -> Result<bool, ShardError> {
     let resource = shard.registry.named(ID_NAME).ok_or_else(Status::unknown_path)?;
     if !shard.owned().contains(resource.slot(cluster, "", &definition.name)) {
-        return Ok(());
+        return Ok(false);
     }
     let mut document = definition.document();
     let has_finalizer = document.list(&["metadata", "finalizers"]).iter().any(|name| name == FINALIZER);
@@ -89,26 +115,29 @@ async fn step(
         if has_finalizer {
             finalizer::finalize(shard, cluster, definition).await?;
         }
-        return Ok(());
+        return Ok(false);
     }
     let accepted = document.at(&["spec", "names"]) == document.at(&["status", "acceptedNames"]);
     if accepted && crd::definition::has(&document, "Established") && crd::definition::has(&document, "NamesAccepted") {
-        return Ok(());
+        return Ok(true);
     }
     // Whoever asked for names before is to be heard first.
     if !definitions.catch_up().await {
         return Err(Status::unavailable("a shard does not say which definitions it has").into());
     }
-    let group = document.text(&["spec", "group"]).to_owned();
-    let all = definitions.informer().all().into_iter().filter(|other| other.name != definition.name);
-    let others: Vec<Value> =
-        all.map(|other| other.document()).filter(|other| other.text(&["spec", "group"]) == group).collect();
+    // Its name says which group it is of.
+    let is_of_group = |other: &Arc<Object>| {
+        let of = |name: &str| name.split_once('.').map(|(_, group)| group.to_owned());
+        other.name != definition.name && of(&other.name) == of(&definition.name)
+    };
+    let all = definitions.informer().all().into_iter().filter(is_of_group);
+    let others: Vec<Value> = all.map(|other| other.document()).collect();
     let before = document.clone();
     judge(&mut document, &others, &api::time::format_seconds(shard.ambient.clock.wall_micros()));
     if document == before {
-        return Ok(());
+        return Ok(false);
     }
-    update_status(shard, cluster, &document).await
+    update_status(shard, cluster, &document).await.map(|()| false)
 }
 
 /// Writes into a definition's status which names it has, and that it is established once it has them all.
@@ -140,26 +169,28 @@ pub(super) async fn update(
     subresource: &'static str,
 ) -> Result<(), ShardError> {
     let resource = shard.registry.named(ID_NAME).ok_or_else(Status::unknown_path)?;
-    let request = Request {
+    let verb = Verb::Update {
+        body: Bytes::from(document.to_string()),
+        format: Format::Json,
+        options: WriteOptions { field_manager: "kube-apiserver".to_owned(), ..WriteOptions::default() },
+        uid: String::new(),
+    };
+    let request = request(shard, cluster, resource, document.name(), verb);
+    let request = Request { subresource: SmolStr::new_static(subresource), ..request };
+    verbs::execute(shard, &request).await.map(drop)
+}
+
+/// What nobody asked for, of something without a namespace.
+pub(super) fn request(shard: &Shard, cluster: &SmolStr, resource: &Resource, name: &str, verb: Verb) -> Request {
+    Request {
         id: shard.ambient.entropy.next_u128(),
         cluster: cluster.clone(),
         resource: resource.id,
         served: 0,
-        subresource: SmolStr::new_static(subresource),
+        subresource: SmolStr::default(),
         namespace: SmolStr::default(),
-        name: document.name().into(),
-        user: Arc::new(apiserver()),
-        verb: Verb::Update {
-            body: Bytes::from(document.to_string()),
-            format: Format::Json,
-            options: WriteOptions { field_manager: "kube-apiserver".to_owned(), ..WriteOptions::default() },
-            uid: String::new(),
-        },
-    };
-    verbs::execute(shard, &request).await.map(drop)
-}
-
-/// Who does what nobody asked for.
-pub(super) fn apiserver() -> UserInfo {
-    UserInfo { name: "system:apiserver".to_owned(), groups: vec!["system:masters".to_owned()], ..UserInfo::default() }
+        name: name.into(),
+        user: Arc::new(UserInfo::apiserver()),
+        verb,
+    }
 }

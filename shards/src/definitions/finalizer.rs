@@ -11,7 +11,7 @@ use serde_json::json;
 use smol_str::SmolStr;
 
 use super::{FINALIZER, controller};
-use crate::service::{DeleteOptions, ListRequest, ListSlots, Request, ShardError, Verb};
+use crate::service::{DeleteOptions, ListRequest, ListSlots, Request, ShardError, UserInfo, Verb};
 use crate::shard::Shard;
 use crate::subresources::conditions;
 
@@ -95,7 +95,7 @@ async fn delete(
         subresource: SmolStr::default(),
         namespace: object.namespace.clone(),
         name: object.name.clone(),
-        user: Arc::new(controller::apiserver()),
+        user: Arc::new(UserInfo::apiserver()),
         verb: Verb::Delete { options: DeleteOptions::default() },
     };
     let slot = resource.slot(cluster, &object.namespace, &object.name);

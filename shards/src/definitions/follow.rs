@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::ambient::Clock;
+use api::crd::Deadline;
 use api::{Object, Registry, crd};
 use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ pub struct Definitions {
     cluster: SmolStr,
     registry: Arc<Registry>,
     informer: Arc<Informer>,
+    deadline: Deadline,
 }
 
 impl Definitions {
@@ -33,14 +35,20 @@ impl Definitions {
         clock: Arc<dyn Clock>,
     ) -> Option<Arc<Self>> {
         let resource = registry.named(ID_NAME)?.id;
+        let deadline = Deadline(Some(clock.clone()));
         let informer = Informer::new(topology, cluster.clone(), resource, clock);
-        Some(Arc::new(Self { cluster, registry, informer }))
+        Some(Arc::new(Self { cluster, registry, informer, deadline }))
     }
 
     /// Follows them until it is told to stop.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let keeping = stop.run_until_cancelled(self.keep());
         tokio::join!(self.informer.clone().run(stop.clone()), keeping);
+    }
+
+    /// Every definition that is known here.
+    pub fn all(&self) -> Vec<Arc<Object>> {
+        self.informer.all()
     }
 
     /// The copy of the definitions.
@@ -84,7 +92,7 @@ impl Definitions {
     }
 
     fn define(&self, definition: &Object) {
-        let resource = crd::definition::resource(&definition.document());
+        let resource = crd::definition::resource_by(&definition.document(), &self.deadline);
         let served = resource.is_some();
         if self.registry.define(&self.cluster, &definition.name, definition.version, resource) {
             tracing::debug!(cluster = %self.cluster, name = %definition.name, served, "a definition was taken in");

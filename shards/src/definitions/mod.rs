@@ -9,6 +9,7 @@
 //! Invariant: of two definitions of one group that ask for the same name, the one that was created first gets it, whichever
 //! shards own them.
 
+pub(crate) mod api_services;
 mod controller;
 mod finalizer;
 mod follow;

@@ -432,7 +432,7 @@ impl Inner {
         };
         let number = self.open.number;
         self.overlay.insert((table, key), ((!deleted).then(|| object.clone()), number));
-        self.open.bytes += object.tail().len() + pending::WRITE_OVERHEAD;
+        self.open.bytes += object.stored().len() + pending::WRITE_OVERHEAD;
         self.open.slots.insert(slot);
         self.open.first.entry(table).or_insert(version);
         let event = Arc::new(Event { version, slot, object, old: base, deleted });

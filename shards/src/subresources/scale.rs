@@ -1,5 +1,7 @@
 //! `scale`: the number of replicas of whatever has some, as an autoscaling/v1 Scale.
 
+use std::sync::Arc;
+
 use api::apply::ScaleTracking;
 use api::codec::Decoded;
 use api::document::Document;
@@ -18,14 +20,15 @@ use crate::verbs::{Call, document_answer, get, managed_fields};
 const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 
 /// An object's Scale.
-pub(crate) fn show(call: Call<'_>, object: &Object) -> Result<Answer, Status> {
+pub(crate) async fn show(call: Call<'_>, object: Arc<Object>) -> Result<Answer, Status> {
     let paths = call.rules().scale().ok_or_else(Status::unknown_path)?;
-    Ok(document_answer(200, of(&paths, object)))
+    let object = call.in_version(object, call.request.served).await?;
+    Ok(document_answer(200, of_document(&paths, &object.working_copy())))
 }
 
 /// GET of `scale`.
-pub(crate) fn read(call: Call<'_>) -> Result<Answer, ShardError> {
-    Ok(show(call, &*get::latest(call)?)?)
+pub(crate) async fn read(call: Call<'_>) -> Result<Answer, ShardError> {
+    Ok(show(call, get::latest(call)?).await?)
 }
 
 /// PUT and PATCH of `scale`.
@@ -42,19 +45,18 @@ pub(crate) async fn write(call: Call<'_>) -> Result<Answer, ShardError> {
             .await
         }
         Verb::Patch { body, patch: PatchType::Apply, options, .. } => {
-            let mut change = |object: &Object, warnings: &mut Vec<String>| {
+            let mut change = |old: &Value, warnings: &mut Vec<String>| {
                 let config = managed_fields::config(body, options, warnings)?;
-                let before = managed_fields::take_text(&mut object.working_copy());
-                let now = call.now();
-                let applied =
-                    tracking(call, &paths, shape, &now).apply(&before, &of(&paths, object), &config, options.force)?;
+                let before = old.text(&["metadata", "managedFields"]);
+                let (now, scale) = (call.now(), of_document(&paths, old));
+                let applied = tracking(call, &paths, shape, &now).apply(before, &scale, &config, options.force)?;
                 Ok(Wanted { scale: applied.document, managers: Some(applied.managers) })
             };
             set(call, shape, &paths, options, Vec::new(), &mut change).await
         }
         Verb::Patch { body, patch, options, .. } => {
-            let mut change = |object: &Object, warnings: &mut Vec<String>| {
-                let document = of(&paths, object);
+            let mut change = |old: &Value, warnings: &mut Vec<String>| {
+                let document = of_document(&paths, old);
                 let patch = Patch { kind: *patch, body, document: &document, shape, is_secret: false };
                 let Decoded { value, problems } = patch.apply()?;
                 warn_or_refuse(problems, options, warnings, |why| patch.refused(why))?;
@@ -73,7 +75,7 @@ struct Wanted {
     managers: Option<String>,
 }
 
-type Change<'a> = dyn FnMut(&Object, &mut Vec<String>) -> Result<Wanted, Status> + Send + 'a;
+type Change<'a> = dyn FnMut(&Value, &mut Vec<String>) -> Result<Wanted, Status> + Send + 'a;
 
 fn tracking<'a>(call: Call<'a>, paths: &'a ScalePaths, shape: Shape<'a>, now: &'a str) -> ScaleTracking<'a> {
     let (resource, served, manager) = (call.resource, call.served, call.field_manager());
@@ -89,13 +91,13 @@ async fn set(
     change: &mut Change<'_>,
 ) -> Result<Answer, ShardError> {
     let mut answer = {
-        let mut replace = |object: &std::sync::Arc<Object>, old: &Value, warnings: &mut Vec<String>| {
-            let Wanted { scale, managers } = change(object, warnings)?;
+        let mut replace = |_: &Arc<Object>, old: &Value, warnings: &mut Vec<String>| {
+            let Wanted { scale, managers } = change(old, warnings)?;
             let mut document = apply(call, paths, &scale, old)?;
             let managers = managers.unwrap_or_else(|| {
                 let before = managed_fields::take_text(&mut document);
                 let now = call.now();
-                tracking(call, paths, shape, &now).update(&before, &of(paths, object), &scale)
+                tracking(call, paths, shape, &now).update(&before, &of_document(paths, old), &scale)
             });
             managed_fields::settle(&mut document, managers);
             Ok(document)
@@ -103,8 +105,8 @@ async fn set(
         update::replace(call, options.dry_run, Part::Main, &mut replace).await?
     };
     if let Outcome::Object(object) = &answer.outcome {
-        let scale = of(paths, object);
-        answer = Answer { warnings: answer.warnings, ..document_answer(200, scale) };
+        let shown = show(call, object.clone()).await?;
+        answer = Answer { warnings: answer.warnings, ..shown };
     }
     answer.warnings.append(&mut warnings);
     Ok(answer)
@@ -141,11 +143,6 @@ fn steps(path: &[SmolStr]) -> Vec<&str> {
 /// Takes the number of replicas that a Scale says into its object.
 pub(crate) fn set_replicas(paths: &ScalePaths, scale: &Value, document: &mut Value) {
     document.set(&steps(&paths.replicas), scale.int(&["spec", "replicas"]).unwrap_or(0));
-}
-
-/// The Scale of an object.
-fn of(paths: &ScalePaths, object: &Object) -> Value {
-    of_document(paths, &object.working_copy())
 }
 
 /// The Scale of a document.

@@ -8,7 +8,7 @@ use crate::verbs::{Call, patch};
 
 /// PUT and PATCH of `status`.
 pub(crate) async fn write(call: Call<'_>) -> Result<Answer, ShardError> {
-    if !call.resource.has_status {
+    if !call.has_status() {
         return Err(Status::unknown_path().into());
     }
     let Verb::Update { body, format, options, .. } = &call.request.verb else {

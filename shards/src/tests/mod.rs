@@ -16,6 +16,7 @@ mod ownership;
 mod pods;
 mod quota;
 mod restarts;
+mod roles;
 mod rpc;
 mod services;
 mod takeover;

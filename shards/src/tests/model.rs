@@ -261,7 +261,7 @@ fn note(history: &Mutex<History>, name: &str, change: Change, answer: Result<Arc
 async fn read(cluster: &Cluster, name: &str) {
     match cluster.get("configmaps", "default", name).await {
         Ok(object) => {
-            assert!(cluster.store.has_committed(object.tail()), "{name} was read before it was durable");
+            assert!(cluster.store.has_committed(object.stored()), "{name} was read before it was durable");
         }
         Err(status) => assert_eq!(status.code(), 404, "{status}"),
     }

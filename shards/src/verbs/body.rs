@@ -51,7 +51,11 @@ impl Call<'_> {
         }
         if let Some(custom) = &self.served.custom {
             let unknown = custom.prune(&mut value);
-            problems.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
+            let inside = match custom.coerce(&mut value) {
+                Ok(inside) => inside,
+                Err(why) => return Err(refuse(&why)),
+            };
+            problems.extend(unknown.iter().chain(&inside).map(|path| format!("unknown field {path:?}")));
             warnings.extend(custom.warning.clone());
         }
         warn_or_refuse(problems, options, warnings, refuse)?;

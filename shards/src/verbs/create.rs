@@ -100,13 +100,15 @@ pub(crate) fn decide(
         prepare(call, view, &mut document, looked_up)?;
     }
     hook(&mut document, None)?;
-    call.check_new(&document)?;
+    let mut warnings = call.check_new(&document)?;
+    view.warnings.append(&mut warnings);
     let mut attributes = Attributes { call, operation: Operation::Create, view, old: None, looked_up };
     admission::validate(&mut attributes, &document)?;
     webhooks::review(call, view, Phase::Validating, Operation::Create, None, &mut document)?;
     quota::admit(call, view, None, &document)?;
     match &view.object {
         None => {
+            let mut document = call.to_stored(document)?;
             managed_fields::put(&mut document, managers);
             Ok(Decision::Put { document, code: 201 })
         }
@@ -116,7 +118,7 @@ pub(crate) fn decide(
 
 /// Takes away what a creator cannot say, and lets the kind and admission add what they do.
 fn prepare(call: Call<'_>, view: &mut View<'_>, document: &mut Value, looked_up: &LookedUp) -> Result<(), Status> {
-    if call.resource.has_status && !STATUS_FROM_CREATOR.contains(&call.resource.id_name.as_str()) {
+    if call.has_status() && !STATUS_FROM_CREATOR.contains(&call.resource.id_name.as_str()) {
         clear_status(call, document);
     }
     call.rules().prepare_create(document);

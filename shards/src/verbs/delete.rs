@@ -19,29 +19,6 @@ const FOREGROUND: &str = "foregroundDeletion";
 const PODS_ARE_LEFT: &str = "child pods are preserved by default when jobs are deleted; set \
      propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
 
-/// Kinds whose deletion answers the last state; others answer a `Status` (ReturnDeletedObject).
-const ANSWERS_LAST_STATE: [&str; 19] = [
-    "csidrivers.storage.k8s.io",
-    "csinodes.storage.k8s.io",
-    "deviceclasses.resource.k8s.io",
-    "devicetaintrules.resource.k8s.io",
-    "namespaces",
-    "persistentvolumeclaims",
-    "persistentvolumes",
-    "pods",
-    "podtemplates",
-    "resourceclaims.resource.k8s.io",
-    "resourceclaimtemplates.resource.k8s.io",
-    "resourcepoolstatusrequests.resource.k8s.io",
-    "resourcequotas",
-    "resourceslices.resource.k8s.io",
-    "serviceaccounts",
-    "services",
-    "storageclasses.storage.k8s.io",
-    "volumeattachments.storage.k8s.io",
-    "volumeattributesclasses.storage.k8s.io",
-];
-
 /// DELETE of one object.
 pub(super) async fn delete(call: Call<'_>, options: &DeleteOptions) -> Result<Answer, ShardError> {
     check_options(options)?;
@@ -74,7 +51,8 @@ pub(crate) fn decide(call: Call<'_>, view: &mut View<'_>, options: &DeleteOption
         Attributes { call, operation: Operation::Delete, view, old: Some(&old), looked_up: &looked_up };
     admission::admit(&mut attributes, &mut Value::Null)?;
     // Who evicts was asked about the Eviction.
-    if call.request.subresource.is_empty() {
+    if call.request.subresource.is_empty() && webhooks::are_there(call) {
+        let old = call.working_copy(&object)?;
         for phase in [Phase::Mutating, Phase::Validating] {
             webhooks::review(call, view, phase, Operation::Delete, Some(&old), &mut Value::Null)?;
         }
@@ -102,7 +80,7 @@ pub(crate) fn decide(call: Call<'_>, view: &mut View<'_>, options: &DeleteOption
     }
     set_finalizers(call, &mut document, options);
     if document.list(&["metadata", "finalizers"]).is_empty() {
-        let last = ANSWERS_LAST_STATE.contains(&call.resource.id_name.as_str());
+        let last = call.resource.answers_last_state();
         return Ok(Decision::Remove(match grace {
             // Told what the deletion made of it, as if it had been written in between.
             Grace::Started if last => Removal::Document(document),

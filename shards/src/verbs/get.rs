@@ -18,7 +18,7 @@ pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, 
     let Verb::Get { version } = request.verb else { return Err(call.method_not_allowed().into()) };
     let answer = match &*request.subresource {
         "" | "status" => get(call, version).await,
-        "scale" => subresources::scale::read(call),
+        "scale" => subresources::scale::read(call).await,
         _ => Err(call.method_not_allowed().into()),
     };
     // Whatever is not there may have left with its slot; and what is there may have changed at the next owner.

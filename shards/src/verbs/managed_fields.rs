@@ -39,7 +39,7 @@ pub(crate) fn settle(document: &mut Value, text: String) {
 }
 
 /// Turns text into the list that clients see.
-pub(super) fn show(document: &mut Value) {
+pub(crate) fn show(document: &mut Value) {
     let list = match document.at(&PATH) {
         Value::String(text) => serde_json::from_str(text).unwrap_or_default(),
         _ => return,
@@ -98,7 +98,8 @@ impl<'a> Call<'a> {
     }
 
     fn tracking<'t>(&'t self, now: &'t str) -> Tracking<'t> {
-        Tracking::of(self.resource, self.served, &self.request.subresource, self.field_manager(), now)
+        let tracking = Tracking::of(self.resource, self.served, &self.request.subresource, self.field_manager(), now);
+        if self.resource.is_custom() { tracking.converted_by(self) } else { tracking }
     }
 
     /// Who owns what of a new object, whose document is without managedFields; `sent` is what was taken out of it.
@@ -162,11 +163,8 @@ impl<'a> Call<'a> {
             )));
         }
         if let Some(custom) = &self.served.custom {
-            let unknown = custom.prune(&mut document);
-            if let Some(first) = unknown.first() {
-                let why = format!("failed to create typed patch object: .{first}: field not declared in schema");
-                return Err(Status::bad_request(why));
-            }
+            custom.prune(&mut document);
+            custom.coerce(&mut document).map_err(Status::bad_request)?;
             warnings.extend(custom.warning.clone());
         }
         document.remove(&["kind"]);

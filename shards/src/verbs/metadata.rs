@@ -83,13 +83,14 @@ impl Call<'_> {
         }
     }
 
-    /// Checks the metadata of a new object, behind the kind's own rules as in the reference.
-    pub(crate) fn check_new(&self, document: &Value) -> Result<(), Status> {
+    /// Checks the metadata of a new object, behind the kind's own rules as in the reference. Answers warnings.
+    pub(crate) fn check_new(&self, document: &Value) -> Result<Vec<String>, Status> {
         let mut causes = Causes::default();
         self.rules().validate(document, &mut causes);
         self.rules().validate_create(document, &mut causes);
         self.check_metadata(document, &mut causes);
-        self.invalid_unless_empty(causes)
+        let warnings = causes.take_warnings();
+        self.invalid_unless_empty(causes).map(|()| warnings)
     }
 
     /// Checks what stands in metadata by itself.

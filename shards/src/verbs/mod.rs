@@ -8,6 +8,8 @@
 //! decode -> stored version -> defaults -> prepare -> admission -> webhooks -> validate -> webhooks -> sequence
 //! ```
 //!
+//! Custom kinds become the stored version last ([`versions`]).
+//!
 //! Start reading at [`execute`] and [`write()`].
 
 pub(crate) mod body;
@@ -20,6 +22,7 @@ mod metadata;
 pub(crate) mod patch;
 mod restore;
 pub(crate) mod update;
+mod versions;
 mod view;
 
 use std::sync::Arc;
@@ -44,6 +47,7 @@ use crate::table::Key;
 use crate::webhooks::{self, Memo};
 
 use metadata::must_be_removed;
+pub(crate) use versions::Converted;
 pub(crate) use view::View;
 
 /// How long a write is derived again while others keep changing the same object.
@@ -55,6 +59,8 @@ pub(crate) struct Row {
     pub(crate) resource: Arc<Resource>,
     /// What webhooks have said so far.
     pub(crate) reviews: Memo,
+    /// What was converted between versions so far.
+    pub(crate) converted: Converted,
 }
 
 /// One request and what it is about.
@@ -67,6 +73,7 @@ pub(crate) struct Call<'a> {
     pub(crate) table: TableId,
     pub(crate) slot: Slot,
     pub(crate) reviews: &'a Memo,
+    pub(crate) converted: &'a Converted,
 }
 
 /// A request that may write. See [`crate::service::ShardService::execute`].
@@ -96,7 +103,13 @@ pub(crate) async fn execute(shard: &Shard, request: &Request) -> Result<Answer, 
     };
     // An answer is looked for in tables that may have lost it meanwhile.
     shard.sequencer.check(hold)?;
-    Ok(answer?)
+    let answer = answer?;
+    match &answer.outcome {
+        Outcome::Object(object) if request.subresource == "scale" => {
+            Ok(subresources::scale::show(call, object.clone()).await?)
+        }
+        _ => Ok(answer),
+    }
 }
 
 fn answer_again(call: Call<'_>, remembered: Remembered) -> Result<Answer, Status> {
@@ -110,7 +123,6 @@ fn replay(call: Call<'_>, logged: Logged, object: Arc<Object>) -> Result<Answer,
     }
     match (&*call.request.subresource, logged.operation) {
         ("binding" | "eviction", _) => Ok(created()),
-        ("scale", log::Operation::Put) => subresources::scale::show(call, &object),
         (_, log::Operation::Delete) => Ok(call.deleted_status(Some(&object))),
         _ => Ok(object_answer(logged.code, object)),
     }
@@ -169,6 +181,13 @@ where
         quota::ready(call).await?;
         let mut view = View::new(call, dry_run);
         let decision = decide(&mut view);
+        if call.wants_conversion() {
+            let began = tokio::time::Instant::now();
+            settle_read(call, view.ticket).await?;
+            call.convert_wanted().await?;
+            deadline += began.elapsed();
+            continue;
+        }
         if let Some(question) = view.question.take() {
             let began = tokio::time::Instant::now();
             // They are shown nothing that may yet fail.
@@ -177,11 +196,12 @@ where
             deadline += began.elapsed();
             continue;
         }
+        let warnings = std::mem::take(&mut view.warnings);
         let decision = match decision {
             Ok(Decision::Same(answer)) => {
                 settle_read(call, view.ticket).await?;
                 call.shard.sequencer.check(hold)?;
-                return Ok(call.warned(answer, view.warnings));
+                return Ok(call.warned(answer, warnings));
             }
             Err(status) => {
                 // A refusal that is derived from what may yet fail is none.
@@ -196,7 +216,7 @@ where
             call.shard.sequencer.check(hold)?;
             let is_pretended = view.is_pretended;
             let answer = call.dry_answer(decision, view.object);
-            return Ok(if is_pretended { answer } else { call.warned(answer, view.warnings) });
+            return Ok(if is_pretended { answer } else { call.warned(answer, warnings) });
         }
         let (proposal, answer) = call.propose(decision, &view);
         match call.shard.sequencer.propose(proposal)? {
@@ -204,7 +224,7 @@ where
                 if !early {
                     ticket.wait().await?;
                 }
-                return Ok(call.warned(answer.finish(object), view.warnings));
+                return Ok(call.warned(answer.finish(object), warnings));
             }
             Sequenced::Moved => {}
             Sequenced::Full(ticket) => drop(ticket.wait().await),
@@ -245,10 +265,10 @@ impl Pending {
 
 impl<'a> Call<'a> {
     pub(crate) fn new(shard: &'a Shard, request: &'a Request, row: &'a Row) -> Result<Self, Status> {
-        let Row { table, resource, reviews } = row;
+        let Row { table, resource, reviews, converted } = row;
         let served = resource.served.get(request.served).ok_or_else(Status::unknown_path)?;
         let slot = resource.slot(&request.cluster, &request.namespace, &request.name);
-        Ok(Self { shard, request, resource, served, table: *table, slot, reviews })
+        Ok(Self { shard, request, resource, served, table: *table, slot, reviews, converted })
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -340,7 +360,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// With what admission and webhooks warned of.
+    /// With what the kind's rules and webhooks warned of.
     fn warned(&self, mut answer: Answer, mut warnings: Vec<String>) -> Answer {
         answer.warnings.append(&mut warnings);
         answer.warnings.append(&mut self.reviews.take_warnings());

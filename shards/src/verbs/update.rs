@@ -41,8 +41,7 @@ const NEEDS_VERSION: [&str; 21] = [
 
 /// Whether an update has to say which version it replaces.
 pub(super) fn needs_version(resource: &Resource) -> bool {
-    let is_custom = resource.served.first().is_some_and(|served| served.custom.is_some());
-    is_custom || NEEDS_VERSION.contains(&resource.id_name.as_str())
+    resource.is_custom() || NEEDS_VERSION.contains(&resource.id_name.as_str())
 }
 
 /// Which part of an object a write may change.
@@ -129,7 +128,7 @@ pub(crate) async fn replace_with(
     replace: &mut Replace<'_>,
     hook: &mut Hook<'_>,
 ) -> Result<Answer, ShardError> {
-    let looked_up = LookedUp::default();
+    let looked_up = LookedUp::before_update(call).await?;
     let mut replacement = Replacement { part, replace, warnings: Vec::new() };
     let mut answer = write(call, dry_run, |view| decide(call, view, &mut replacement, &looked_up, hook)).await?;
     answer.warnings.append(&mut replacement.warnings);
@@ -145,7 +144,7 @@ pub(crate) fn decide(
     hook: &mut Hook<'_>,
 ) -> Result<Decision, Status> {
     let object = view.existing(call)?;
-    let mut old = object.working_copy();
+    let mut old = call.working_copy(&object)?;
     replacement.warnings.clear();
     let mut document = (replacement.replace)(&object, &old, &mut replacement.warnings)?;
     call.check_preconditions(&document, &object, old.uid())?;
@@ -163,20 +162,23 @@ pub(crate) fn decide(
         hook(&mut document, Some(&old))?;
     }
     count_generation(call, &mut document, &old);
-    check(call, part, &document, &old)?;
+    let mut warnings = check(call, part, &document, &old)?;
+    view.warnings.append(&mut warnings);
     let mut attributes = Attributes { call, operation: Operation::Update, view, old: Some(&old), looked_up };
     admission::validate(&mut attributes, &document)?;
     webhooks::review(call, view, Phase::Validating, Operation::Update, Some(&old), &mut document)?;
     quota::admit(call, view, Some(&old), &document)?;
-    if must_be_removed(call, &document, &old) {
-        managed_fields::put(&mut document, managers);
-        return Ok(Decision::Remove(Removal::Document(document)));
-    }
+    let is_removed = must_be_removed(call, &document, &old);
     // That somebody wrote the same again, and when, is no change.
-    if document == old && is_same_but_for_times(&before, &managers) {
+    let is_same = document == old && is_same_but_for_times(&before, &managers);
+    if is_same && !is_removed && call.is_stored_as_it_is(&object) {
         return Ok(Decision::Same(object_answer(200, object)));
     }
+    let mut document = call.to_stored(document)?;
     managed_fields::put(&mut document, managers);
+    if is_removed {
+        return Ok(Decision::Remove(Removal::Document(document)));
+    }
     Ok(Decision::Put { document, code: 200 })
 }
 
@@ -193,7 +195,7 @@ fn prepare(
     let strategy = call.rules();
     match part {
         Part::Main => {
-            if call.resource.has_status {
+            if call.has_status() {
                 take(document, old, "status");
             }
             strategy.prepare_update(document, old);
@@ -213,7 +215,8 @@ fn prepare(
     admission::admit(&mut attributes, document)
 }
 
-fn check(call: Call<'_>, part: Part, document: &Value, old: &Value) -> Result<(), Status> {
+/// Complaints about a change, or warnings.
+fn check(call: Call<'_>, part: Part, document: &Value, old: &Value) -> Result<Vec<String>, Status> {
     let mut causes = Causes::default();
     call.check_metadata(document, &mut causes);
     api::names::validate_metadata_update(document, old, &mut causes);
@@ -225,7 +228,8 @@ fn check(call: Call<'_>, part: Part, document: &Value, old: &Value) -> Result<()
         Part::Status => call.rules().validate_status(document, old, &mut causes),
         Part::Finalizers => {}
     }
-    call.invalid_unless_empty(causes)
+    let warnings = causes.take_warnings();
+    call.invalid_unless_empty(causes).map(|()| warnings)
 }
 
 /// Counts a change of anything outside metadata and the status subresource.
@@ -234,7 +238,7 @@ fn count_generation(call: Call<'_>, document: &mut Value, old: &Value) {
         return;
     }
     // A status that is no subresource is a part like any other.
-    let counts = |(field, _): &(&String, &Value)| *field != "status" || !call.resource.has_status;
+    let counts = |(field, _): &(&String, &Value)| *field != "status" || !call.has_status();
     if !outside_metadata(document).filter(counts).eq(outside_metadata(old).filter(counts)) {
         let before = old.int(&["metadata", "generation"]).unwrap_or(0);
         document.set(&["metadata", "generation"], before + 1);

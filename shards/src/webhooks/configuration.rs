@@ -9,11 +9,10 @@ use api::selector::LabelSelector;
 use api::{Object, Value, Version};
 use smol_str::SmolStr;
 
-use super::breaker::Breaker;
-use super::call::Client;
 use super::matching::Rule;
 use super::review::ReviewVersion;
 use super::{Hooks, Phase};
+use crate::outside::{Breaker, Client};
 
 /// One webhook.
 pub(super) struct Hook {

@@ -57,16 +57,15 @@ async fn mutate_by(
         );
         return Err(Status::internal(why));
     }
-    let version = &call.resource.served[served];
-    let shown = question.shown(call, version, &question.document);
-    let shape = call.resource.shape(version);
+    let shown = question.shown(call, served, &question.document).await?;
+    let shape = call.resource.shape(&call.resource.served[served]);
     let patched = patch::apply(PatchType::Json, &patch, &shown, shape)
         .map_err(|status| Status::internal(format!("the patch of admission webhook {:?}: {status}", hook.name)))?;
     if patched == shown {
         return Ok(false);
     }
     let before = question.document.clone();
-    question.take_back(call, version, patched)?;
+    question.take_back(call, served, patched).await?;
     Ok(question.document != before)
 }
 
@@ -91,8 +90,10 @@ async fn consult(call: Call<'_>, question: &Question, hook: &Hook, served: usize
     }
     let clock = &call.shard.ambient.clock;
     let metrics = call.shard.committer.metrics.webhooks();
+    let object = question.shown(call, served, &question.document).await?;
+    let old = question.shown(call, served, question.old.as_ref().unwrap_or(&Value::Null)).await?;
     let began = clock.boot();
-    let asked = ask(call, question, hook, served).await;
+    let asked = ask(call, question, hook, served, [&object, &old]).await;
     let took = clock.boot().saturating_sub(began);
     let labels = (hook.name.as_str(), hook.phase.label(), question.operation.name());
     let rejected = !matches!(&asked, Ok(Reply { allowed: true, .. }));
@@ -121,7 +122,13 @@ async fn consult(call: Call<'_>, question: &Question, hook: &Hook, served: usize
     }
 }
 
-async fn ask(call: Call<'_>, question: &Question, hook: &Hook, served: usize) -> Result<Reply, CallFailure> {
+async fn ask(
+    call: Call<'_>,
+    question: &Question,
+    hook: &Hook,
+    served: usize,
+    shown: [&Value; 2],
+) -> Result<Reply, CallFailure> {
     let clock = &call.shard.ambient.clock;
     let Some(version) = hook.review_version else {
         return Err(CallFailure("it speaks no version of AdmissionReview that this server knows".to_owned()));
@@ -130,13 +137,11 @@ async fn ask(call: Call<'_>, question: &Question, hook: &Hook, served: usize) ->
     let uid = uuid::Builder::from_random_bytes(call.shard.ambient.entropy.next_u128().to_be_bytes()).into_uuid();
     let uid = uid.to_string();
     let served = &call.resource.served[served];
-    let object = match question.document.is_null() {
-        true => Value::Null,
-        false => question.shown(call, served, &question.document),
-    };
-    let body = review::request(call, question, served, version, &uid, &object);
+    let body = review::request(call, question, served, version, &uid, shown);
     let seconds = hook.timeout.as_secs();
-    let posted = tokio::time::timeout(hook.timeout, hook.client.post(call, body, seconds)).await;
+    let topology = call.shard.topology().ok();
+    let posted =
+        tokio::time::timeout(hook.timeout, hook.client.post(call.caller(topology.as_deref()), body, seconds)).await;
     let posted = posted.unwrap_or_else(|_| Err("context deadline exceeded".to_owned()));
     let reply = posted
         .map_err(|why| format!("failed to call webhook: Post {:?}: {why}", hook.client.url(seconds)))

@@ -7,26 +7,21 @@
 //! meant for never leaves the first pass.
 //!
 //! ```text
-//! configuration (followed, compiled) -> matching -> dispatch (order, reinvocation, policy) -> review -> call (HTTPS)
+//! configuration (followed, compiled) -> matching -> dispatch (order, reinvocation, policy) -> review -> crate::outside (HTTPS)
 //! ```
 //!
 //! Invariants: the object that is committed is the one that the last mutating webhook made and every validating one saw;
-//! configurations of webhooks and policies are never reviewed, so that they can always be mended; no call reaches an address
-//! inside the control plane that the operator did not name ([`address`], DESIGN D12).
+//! configurations of webhooks and policies are never reviewed, so that they can always be mended.
 //!
 //! Not here yet: matchConditions (they are refused on write), CONNECT (no subresource connects yet), a client certificate or
 //! token towards webhooks, audit annotations (there is no audit log).
 
-mod address;
-mod breaker;
-mod call;
 mod configuration;
 mod dispatch;
 mod matching;
 mod metrics;
 mod review;
 mod subject;
-mod tls;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -182,6 +177,11 @@ pub(crate) async fn ready(call: Call<'_>) -> Result<(), Status> {
     Ok(())
 }
 
+/// Whether any webhook might be meant for a write.
+pub(crate) fn are_there(call: Call<'_>) -> bool {
+    [Phase::Mutating, Phase::Validating].iter().any(|phase| call.shard.webhooks.of(call, *phase).is_some())
+}
+
 /// Puts a document before the webhooks that are meant for it. Answers whether they were asked: then the document is what they
 /// saw or made, and whoever changed it since has to change it again. An error may mean that they have to be asked first.
 pub(crate) fn review(
@@ -234,7 +234,7 @@ pub(crate) async fn answer(call: Call<'_>, mut question: Question) -> Result<(),
 /// Puts the body of a subresource that is no part of an object (Binding, Eviction) before both lists of webhooks.
 pub(crate) async fn review_own(call: Call<'_>, own: Own, body: &mut Value) -> Result<Vec<String>, Status> {
     ready(call).await?;
-    if [Phase::Mutating, Phase::Validating].iter().all(|phase| call.shard.webhooks.of(call, *phase).is_none()) {
+    if !are_there(call) {
         return Ok(Vec::new());
     }
     // Pods live with their Namespace.

@@ -38,18 +38,17 @@ impl ReviewVersion {
     }
 }
 
-/// What is sent: the object as it is shown in the version that the webhook's rule names.
+/// What is sent: the object and the one before it, as they are shown in the version that the webhook's rule names.
 pub(super) fn request(
     call: Call<'_>,
     question: &Question,
     served: &Served,
     version: ReviewVersion,
     uid: &str,
-    object: &Value,
+    [object, old]: [&Value; 2],
 ) -> Bytes {
     let kind = |[group, version, kind]: [String; 3]| json!({"group": group, "version": version, "kind": kind});
     let resource = |of: &Served| json!({"group": of.group, "version": of.version, "resource": call.resource.plural});
-    let old = question.old.as_ref().map_or(Value::Null, |old| question.shown(call, served, old));
     let mut request = json!({
         "uid": uid,
         "kind": kind(question.kind(call, served)),

@@ -46,9 +46,9 @@ impl Question {
         }
     }
 
-    /// A document as a webhook sees it.
-    pub(super) fn shown(&self, call: Call<'_>, served: &Served, document: &Value) -> Value {
-        match self.own_kind(call) {
+    /// A document as a webhook sees it that wants a served version.
+    pub(super) async fn shown(&self, call: Call<'_>, served: usize, document: &Value) -> Result<Value, Status> {
+        Ok(match self.own_kind(call) {
             _ if document.is_null() => Value::Null,
             Some(own) if self.own.is_some() => {
                 let mut shown = document.clone();
@@ -57,12 +57,17 @@ impl Question {
                 shown
             }
             Some(_) => call.rules().scale().map_or(Value::Null, |paths| scale::of_document(&paths, document)),
-            None => call.as_version(served, document.clone()),
-        }
+            None if call.resource.is_custom() && served != call.request.served => {
+                let converted = call.document_in(document, call.request.served, served).await?;
+                call.as_version(&call.resource.served[served], converted)
+            }
+            None => call.as_version(&call.resource.served[served], document.clone()),
+        })
     }
 
     /// Takes over what a webhook made of what it was shown.
-    pub(super) fn take_back(&mut self, call: Call<'_>, served: &Served, patched: Value) -> Result<(), Status> {
+    pub(super) async fn take_back(&mut self, call: Call<'_>, at: usize, patched: Value) -> Result<(), Status> {
+        let served = &call.resource.served[at];
         let [group, version, kind] = self.kind(call, served);
         let api_version = if group.is_empty() { version } else { format!("{group}/{version}") };
         if patched.text(&["kind"]) != kind || patched.text(&["apiVersion"]) != api_version {
@@ -81,16 +86,21 @@ impl Question {
         let Decoded { mut value, .. } = decoded.map_err(|malformed| Status::internal(malformed.message))?;
         if let Some(custom) = &served.custom {
             custom.prune(&mut value);
+            custom.coerce(&mut value).map_err(Status::internal)?;
         }
         value.remove(&["kind"]);
         value.remove(&["apiVersion"]);
         if let Some(convert) = &served.convert {
             (convert.to_stored)(&mut value);
         }
+        if call.resource.is_custom() && at != call.request.served {
+            value = call.document_in(&value, at, call.request.served).await?;
+        }
         // Who owns which field is settled, and what webhooks change is nobody's.
         value.remove(&["metadata", "managedFields"]);
         call.match_path(&mut value)?;
-        call.resource.rules(served).default(&mut value);
+        // A built-in kind has the same rules in all of its versions.
+        call.rules().default(&mut value);
         self.document = value;
         Ok(())
     }

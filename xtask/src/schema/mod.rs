@@ -28,6 +28,7 @@ pub struct Field {
     pub list: Option<String>,
     pub keys: Vec<String>,
     pub atomic: bool,
+    pub granular: bool,
     pub patch: Option<String>,
     pub merge_key: Option<String>,
     /// JSON.

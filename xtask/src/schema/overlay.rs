@@ -2,7 +2,7 @@
 //!
 //! Lines as in the table: `P package`, `T Name` (`T Name atomic`, `T Name open`), and `name key=value …` for a field, which is made if it
 //! does not exist yet (then `type=` must be among the keys). Keys: type, number, presence, required, list, keys, patch,
-//! key, default (last, JSON) and the word atomic.
+//! key, default (last, JSON) and the words atomic and granular.
 
 use super::{Field, Messages};
 
@@ -57,6 +57,7 @@ fn facts_of(field: &mut Field, facts: &str) -> Result<(), String> {
             "patch" => field.patch = Some(value.to_owned()),
             "key" => field.merge_key = Some(value.to_owned()),
             "atomic" => field.atomic = true,
+            "granular" => field.granular = true,
             _ => return Err(format!("unknown fact {fact}")),
         }
     }

@@ -98,7 +98,7 @@ fn marker(facts: &mut Field, doc: &str) {
     match marker {
         "listType" => facts.list = Some(value),
         "listMapKey" => facts.keys.push(value),
-        "mapType" | "structType" => facts.atomic = value == "atomic",
+        "mapType" | "structType" => (facts.atomic, facts.granular) = (value == "atomic", value == "granular"),
         "patchStrategy" => facts.patch = Some(value),
         "patchMergeKey" => facts.merge_key = Some(value),
         // A reference to a Go constant says nothing here; the overlay has its value.
@@ -117,7 +117,7 @@ pub fn join(messages: &mut Messages, protos: &Protos) {
                 // Bytes are a list in Go, and are marked like one.
                 field.list = facts.list.clone().filter(|_| field.of.starts_with('['));
                 field.keys = facts.keys.clone();
-                field.atomic = facts.atomic;
+                (field.atomic, field.granular) = (facts.atomic, facts.granular);
                 field.patch = facts.patch.clone();
                 field.merge_key = facts.merge_key.clone();
                 field.default = facts.default.clone();

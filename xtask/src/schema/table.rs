@@ -45,6 +45,9 @@ fn write_field(table: &mut String, field: &Field, package: &str) -> Result<(), S
     if field.atomic {
         table.push_str(" atomic");
     }
+    if field.granular {
+        table.push_str(" granular");
+    }
     if let Some(patch) = &field.patch {
         _ = write!(table, " patch={patch}");
     }

@@ -1,5 +1,6 @@
 //! Sets, merges and owners: tables of what the reference does, and what must hold for any document.
 
+mod custom;
 mod fuzz;
 mod scenarios;
 mod sets;

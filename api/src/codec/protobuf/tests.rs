@@ -276,6 +276,7 @@ fn depth_and_number_of_messages_are_bounded() {
         presence: Presence::Pointer,
         list: None,
         atomic: false,
+        granular: false,
         patch: PatchStrategy::default(),
         merge_key: None,
         default: None,

@@ -1,5 +1,7 @@
 //! CustomResourceDefinition: names, versions, and the schemas that its objects are held to.
 
+mod conversion;
+mod formats;
 mod structural;
 
 use serde_json::json;
@@ -63,11 +65,13 @@ impl Strategy for CustomResourceDefinition {
         }
         versions(spec, &path, causes);
         spec_names(spec, &path.child("names"), causes);
-        conversion(spec, &path.child("conversion"), causes);
+        conversion::validate(spec.at(&["conversion"]), &path.child("conversion"), causes);
         stored_versions(object, causes);
     }
 
     fn validate_create(&self, object: &Value, causes: &mut Causes) {
+        conversion::hold(object, causes);
+        formats::warn(object, &Value::Null, causes);
         let group = object.text(&["spec", "group"]);
         let protected = ["k8s.io", "kubernetes.io"];
         let is_protected = protected.iter().any(|domain| group == *domain || group.ends_with(&format!(".{domain}")));
@@ -85,6 +89,13 @@ impl Strategy for CustomResourceDefinition {
             }
         };
         immutable(&["spec", "group"], causes);
+        formats::warn(object, old, causes);
+        // What was let in before is not held against a change of something else.
+        let mut before = Causes::default();
+        conversion::hold(old, &mut before);
+        if before.is_empty() {
+            conversion::hold(object, causes);
+        }
         if crate::crd::definition::has(old, "Established") {
             immutable(&["spec", "scope"], causes);
             immutable(&["spec", "names", "kind"], causes);
@@ -311,32 +322,5 @@ fn selectable(version: &Value, schema: &Value, path: &Path<'_>, causes: &mut Cau
             causes.duplicate(path.child("jsonPath"), &text.into());
         }
         seen.push(text);
-    }
-}
-
-fn conversion(spec: &Value, path: &Path<'_>, causes: &mut Causes) {
-    let conversion = spec.at(&["conversion"]);
-    field::required_choice(conversion, "strategy", path, &["None", "Webhook"], causes);
-    let webhook = conversion.at(&["webhook"]);
-    if field::text(conversion, "strategy") != "Webhook" {
-        if webhook.is_object() {
-            let detail = "should not be set when strategy is not set to Webhook";
-            causes.forbidden(path.child("webhookClientConfig"), detail);
-        }
-        return;
-    }
-    causes.forbidden(path.child("strategy"), "conversion by webhooks is not supported by this server yet");
-    let config = webhook.at(&["clientConfig"]);
-    if !config.is_object() {
-        causes.required(path.child("webhookClientConfig"), "required when strategy is set to Webhook");
-    } else if field::is_set(config, "url") == field::is_set(config, "service") {
-        causes.required(path.child("webhookClientConfig"), "exactly one of url or service is required");
-    }
-    let versions = field::list(webhook, "conversionReviewVersions");
-    if versions.is_empty() {
-        causes.required(path.child("conversionReviewVersions"), "");
-    } else if !versions.iter().any(|version| version == "v1" || version == "v1beta1") {
-        let detail = "must include at least one of v1, v1beta1";
-        causes.invalid(path.child("conversionReviewVersions"), &versions.to_vec().into(), detail);
     }
 }

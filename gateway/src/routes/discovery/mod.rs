@@ -3,6 +3,8 @@
 
 mod aggregated;
 mod legacy;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -34,7 +36,7 @@ pub(super) async fn paths(State(inner): State<Arc<Inner>>, Extension(ticket): Ex
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|version| format!("/apis/{}/{version}", group.name)));
     }
-    let others = ["/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"];
+    let others = ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"];
     paths.extend(others.map(str::to_owned));
     render::value(200, &json!({ "paths": paths }), ticket.info.query.flag("pretty") != Some(false))
 }

@@ -71,6 +71,7 @@ impl RemoteMember {
         tokio::spawn(async move {
             loop {
                 let next = tokio::select! {
+                    biased;
                     next = rosters.message() => next,
                     () = publish.closed() => return,
                 };

@@ -149,6 +149,9 @@ impl Queue {
     }
 
     fn lose(sent: u64, waiting: HashMap<u64, oneshot::Sender<Reply>>, why: &str) {
+        // In the order in which they came, and not in one that differs from run to run.
+        let mut waiting: Vec<_> = waiting.into_iter().collect();
+        waiting.sort_unstable_by_key(|(id, _)| *id);
         for (id, reply) in waiting {
             let why = why.to_owned();
             let error = if id <= sent { ShardError::Lost(why) } else { ShardError::Unreachable(why) };

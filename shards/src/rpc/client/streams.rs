@@ -130,6 +130,7 @@ async fn carry(
     let mut known = Known::default();
     loop {
         let piece = tokio::select! {
+            biased;
             piece = pieces.message() => piece.map_err(|status| ShardError::Lost(status.message().to_owned()))?,
             () = deliver.closed() => return Ok(()),
         };

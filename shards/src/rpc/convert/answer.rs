@@ -31,7 +31,7 @@ pub(in crate::rpc) fn read_answer(said: proto::Answer) -> Result<Answer, Misread
 }
 
 pub(in crate::rpc) fn object(object: &Object) -> proto::Object {
-    proto::Object { index: object.index(), tail: object.tail().clone() }
+    proto::Object { index: object.index(), tail: object.stored().clone() }
 }
 
 pub(in crate::rpc) fn read_object(said: proto::Object) -> Result<Object, Misread> {

@@ -101,8 +101,9 @@ impl Reading {
     async fn run(mut self, mut calls: Streaming<proto::Calls>, shutdown: CancellationToken) {
         loop {
             let batch = tokio::select! {
-                batch = calls.message() => batch,
+                biased;
                 () = shutdown.cancelled() => break,
+                batch = calls.message() => batch,
             };
             let Ok(Some(batch)) = batch else { break };
             for call in batch.calls {
@@ -188,9 +189,11 @@ pub struct Replying {
 impl Drop for Replying {
     fn drop(&mut self) {
         self.reader.abort();
-        for running in std::mem::take(&mut self.shared.0.lock().running).into_values() {
-            running.abort();
-        }
+        let running = std::mem::take(&mut self.shared.0.lock().running);
+        // In an order that is the same in every run.
+        let mut running: Vec<_> = running.into_iter().collect();
+        running.sort_unstable_by_key(|(id, _)| *id);
+        running.iter().for_each(|(_, running)| running.abort());
     }
 }
 

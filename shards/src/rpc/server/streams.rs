@@ -28,7 +28,7 @@ fn piece<T>(items: &[T], size: impl Fn(&T) -> usize) -> usize {
 }
 
 fn event_size(event: &Arc<Event>) -> usize {
-    event.object.tail().len() + event.old.as_ref().map_or(0, |old| old.tail().len()) + 256
+    event.object.stored().len() + event.old.as_ref().map_or(0, |old| old.stored().len()) + 256
 }
 
 pub(super) async fn list(
@@ -50,7 +50,7 @@ pub(super) async fn list(
     let end = proto::ListEnd { version: page.version.0, remaining: page.remaining as u64 };
     stream::unfold(Some(page.objects.into_iter()), move |left| async move {
         let mut left = left?;
-        let count = piece(left.as_slice(), |object| object.tail().len() + 128);
+        let count = piece(left.as_slice(), |object| object.stored().len() + 128);
         let objects = left.by_ref().take(count).map(|object| convert::object(&object)).collect();
         let is_last = left.len() == 0;
         let piece = proto::ListPiece { objects, end: is_last.then_some(end), failure: None };
