@@ -31,7 +31,7 @@ fn described(server: &Server, quota: &str) -> Vec<String> {
 fn of_64_creations_at_once_a_quota_of_40_lets_40_in() {
     let directory = tempfile::tempdir().unwrap();
     let mut server = start(&directory, "0");
-    server.kubectl(&["create", "quota", "q", "-n", "team", "--hard=count/secrets=40,configmaps=1"]);
+    server.kubectl(&["create", "quota", "q", "-n", "team", "--hard=count/secrets=40,services=1"]);
     let create = |at: usize| {
         let secret = json!({"metadata": {"name": format!("s{at}")}});
         server.json("POST", "/api/v1/namespaces/team/secrets", &secret)
@@ -47,12 +47,12 @@ fn of_64_creations_at_once_a_quota_of_40_lets_40_in() {
     let no =
         answers.iter().filter(|(code, status)| *code == 403 && status["message"].as_str().unwrap().ends_with(words));
     assert_eq!(no.count(), 24);
-    assert_eq!(described(&server, "q"), ["configmaps 0 1", "count/secrets 40 40"]);
-    server.stop();
+    assert_eq!(described(&server, "q"), ["count/secrets 40 40", "services 0 1"]);
+    server.kill();
     let server = Server::start(server.data(), &["--nodes", "0", "--shards", "2"]);
     assert_eq!(server.json("POST", "/api/v1/namespaces/team/secrets", &json!({"metadata": {"name": "more"}})).0, 403);
     server.kubectl(&["delete", "secret", "-n", "team", "--all"]);
-    assert_eq!(described(&server, "q"), ["configmaps 0 1", "count/secrets 0 40"]);
+    assert_eq!(described(&server, "q"), ["count/secrets 0 40", "services 0 1"]);
 }
 
 #[test]

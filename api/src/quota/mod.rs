@@ -24,6 +24,8 @@ use scope::Scope;
 
 /// Kinds whose number is limited by their plain name too.
 const PLAIN_COUNTS: [&str; 4] = ["configmaps", "replicationcontrollers", "resourcequotas", "secrets"];
+/// Kinds of which more is measured than their number.
+const MEASURED: [&str; 4] = ["pods", "services", "persistentvolumeclaims", "resourceclaims.resource.k8s.io"];
 /// Kinds that no quota counts.
 const IGNORED: [&str; 2] = ["events", "events.events.k8s.io"];
 
@@ -80,7 +82,6 @@ pub fn measures(id_name: &str, name: &str) -> bool {
 
 /// Whether a limit of that name is about anything.
 pub fn is_measured(name: &str) -> bool {
-    const MEASURED: [&str; 4] = ["pods", "services", "persistentvolumeclaims", "resourceclaims.resource.k8s.io"];
     match counted(name) {
         Some(id_name) => !IGNORED.contains(&id_name),
         None => PLAIN_COUNTS.contains(&name) || MEASURED.iter().any(|id_name| measures(id_name, name)),
@@ -104,6 +105,11 @@ pub fn usage(id_name: &str, document: &Value) -> Usage {
     };
     usage.amounts.insert(smol_str::format_smolstr!("count/{id_name}"), number(1));
     usage
+}
+
+/// Whether what an object of a kind takes depends on its document: of most kinds it does not.
+pub fn depends_on_document(id_name: &str) -> bool {
+    MEASURED.contains(&id_name)
 }
 
 /// Whether a write of an object may be refused because of what it takes. Whatever else is written is only counted: a status

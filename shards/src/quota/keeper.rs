@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::Object;
-use api::quota::Quota;
+use api::quota::{self, Quota};
+use api::{Object, Value};
 
 use super::ID_NAME;
-use super::ledger::{Ledger, Of, Rules};
+use super::ledger::{Charge, Ledger, Of, Rules};
 use crate::admission::is_apart;
 use crate::sequencer::Place;
 use crate::shard::Shard;
@@ -44,8 +44,7 @@ pub(crate) async fn draw_up(shard: &Shard, place: &Place) -> bool {
     let mut ledger = Ledger::new(rules.clone());
     let mut count = 0;
     for (of, object, id_name) in measured(shard, place, &rules) {
-        let document = object.document();
-        ledger.set(of, rules.charge(id_name, &document));
+        ledger.set(of, charge(&rules, id_name, &object));
         count += 1;
         if count % TURN == 0 {
             tokio::task::yield_now().await;
@@ -55,6 +54,14 @@ pub(crate) async fn draw_up(shard: &Shard, place: &Place) -> bool {
     tracing::debug!(cluster, %namespace, count, "the account of a namespace's quotas was drawn up");
     drawing.finish(Some(ledger));
     true
+}
+
+/// What an object takes, which is read only where that matters.
+fn charge(rules: &Rules, id_name: &str, object: &Object) -> Charge {
+    match quota::depends_on_document(id_name) {
+        true => rules.charge(id_name, &object.document()),
+        false => rules.charge(id_name, &Value::Null),
+    }
 }
 
 /// The rules that hold in a namespace by now; `None` where it has no quotas.
@@ -89,7 +96,7 @@ pub(crate) fn check(shard: &Shard, place: &Place) {
     let fresh = rules(shard, place).map(|rules| {
         let mut ledger = Ledger::new(rules.clone());
         for (of, object, id_name) in measured(shard, place, &rules) {
-            ledger.set(of, rules.charge(id_name, &object.document()));
+            ledger.set(of, charge(&rules, id_name, &object));
         }
         ledger
     });

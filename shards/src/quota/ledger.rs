@@ -172,8 +172,8 @@ impl Ledger {
     }
 
     /// The first quota that an object with this charge would pass, by taking more than it does now.
-    pub(crate) fn exceeded(&self, of: &Of, charge: &Charge) -> Option<Exceeded> {
-        let before = self.charges.get(of).map_or(&[][..], |before| before.amounts.as_slice());
+    pub(crate) fn exceeded(&self, of: Option<&Of>, charge: &Charge) -> Option<Exceeded> {
+        let before = of.and_then(|of| self.charges.get(of)).map_or(&[][..], |before| before.amounts.as_slice());
         let mut exceeded: Option<Exceeded> = None;
         for (at, amount) in &charge.amounts {
             let Line { quota, name, hard } = &self.rules.lines[usize::from(*at)];
@@ -252,19 +252,20 @@ mod tests {
         assert!(!ledger.set(of("x"), rules.charge("pods", &pod("1"))), "the same again changes nothing");
         assert_eq!((used(&ledger, 0), used(&ledger, 1)), ("pods=0".to_owned(), "pods=1,requests.cpu=1".to_owned()));
         let more = rules.charge("pods", &pod("1500m"));
-        let exceeded = ledger.exceeded(&of("y"), &rules.charge("pods", &pod("2500m"))).unwrap().to_string();
+        let exceeded = ledger.exceeded(Some(&of("y")), &rules.charge("pods", &pod("2500m"))).unwrap().to_string();
         assert_eq!(
             exceeded,
             "exceeded quota: b, requested: requests.cpu=2500m, used: requests.cpu=1, limited: requests.cpu=3"
         );
-        assert!(ledger.exceeded(&of("y"), &more).is_none());
+        assert!(ledger.exceeded(Some(&of("y")), &more).is_none());
         assert!(ledger.set(of("y"), more.clone()));
-        let exceeded = ledger.exceeded(&of("z"), &more).unwrap().to_string();
+        let exceeded = ledger.exceeded(Some(&of("z")), &more).unwrap().to_string();
         let expected = "exceeded quota: b, requested: pods=1,requests.cpu=1500m, used: pods=2,requests.cpu=2500m, limited: \
                         pods=2,requests.cpu=3";
         assert_eq!(exceeded, expected);
-        assert!(ledger.exceeded(&of("x"), &more).is_none(), "it only takes the difference");
-        assert!(ledger.exceeded(&of("x"), &rules.charge("pods", &pod("2"))).is_some());
+        assert!(ledger.exceeded(Some(&of("x")), &more).is_none(), "it only takes the difference");
+        assert!(ledger.exceeded(None, &more).is_some(), "unless it is to be another one");
+        assert!(ledger.exceeded(Some(&of("x")), &rules.charge("pods", &pod("2"))).is_some());
         assert!(ledger.remove(&of("y")) && !ledger.remove(&of("y")));
         assert_eq!(used(&ledger, 1), "pods=1,requests.cpu=1");
         assert!(ledger.set(of("e"), rules.charge("pods", &json!({}))));
@@ -280,10 +281,10 @@ mod tests {
         let mut going = pod("1");
         going["metadata"] = json!({"deletionTimestamp": "1970-01-01T00:00:30Z", "deletionGracePeriodSeconds": 30});
         ledger.set(of("x"), rules.charge("pods", &going));
-        assert!(!ledger.end(60_000_000) && ledger.exceeded(&of("y"), &rules.charge("pods", &pod("1"))).is_some());
+        assert!(!ledger.end(60_000_000) && ledger.exceeded(Some(&of("y")), &rules.charge("pods", &pod("1"))).is_some());
         assert!(ledger.end(60_000_001) && !ledger.end(60_000_001));
         assert_eq!(used(&ledger, 0), "count/pods=1,pods=0");
-        assert!(ledger.exceeded(&of("y"), &rules.charge("pods", &pod("1"))).is_none());
+        assert!(ledger.exceeded(Some(&of("y")), &rules.charge("pods", &pod("1"))).is_none());
         assert!(ledger.remove(&of("x")));
         assert_eq!(used(&ledger, 0), "count/pods=0,pods=0");
     }

@@ -73,7 +73,9 @@ pub(crate) fn admit(call: Call<'_>, view: &mut View<'_>, old: Option<&Value>, do
             return Err(call.forbidden(&why));
         }
         let place = call.place().expect("it was charged somewhere");
-        let (exceeded, ticket) = call.shard.sequencer.exceeded(&place, (call.table, call.key()), &charged);
+        // Who creates what is there already is told first that it would not fit.
+        let of = old.map(|_| (call.table, call.key()));
+        let (exceeded, ticket) = call.shard.sequencer.exceeded(&place, of, &charged);
         view.wait_for(ticket);
         if let Some(why) = exceeded {
             return Err(call.forbidden(&why.to_string()));

@@ -147,7 +147,7 @@ impl Books {
                     self.due.extend(proposal.place.clone());
                 }
                 let of = (proposal.table, proposal.key.clone());
-                !charged.may_refuse || ledger.exceeded(&of, &charged.charge).is_none()
+                !charged.may_refuse || ledger.exceeded(Some(&of), &charged.charge).is_none()
             }
             (Change::Put(_), _) => false,
         }
@@ -247,8 +247,13 @@ impl Sequencer {
         }
     }
 
-    /// Which quota an object would pass, and the batch that the answer must wait for.
-    pub(crate) fn exceeded(&self, place: &Place, of: Of, charged: &Charged) -> (Option<Exceeded>, Option<Ticket>) {
+    /// Which quota an object would pass, new or (`of`) by what it takes more, and the batch that the answer must wait for.
+    pub(crate) fn exceeded(
+        &self,
+        place: &Place,
+        of: Option<Of>,
+        charged: &Charged,
+    ) -> (Option<Exceeded>, Option<Ticket>) {
         let mut inner = self.inner.lock();
         let now = inner.wall();
         let Some(account) = inner.books.accounts.get_mut(place) else { return (None, None) };
@@ -257,7 +262,7 @@ impl Sequencer {
             return (None, None);
         };
         let ended = ledger.end(now);
-        let exceeded = ledger.exceeded(&of, &charged.charge);
+        let exceeded = ledger.exceeded(of.as_ref(), &charged.charge);
         if ended {
             inner.books.due.insert(place.clone());
         }

@@ -268,6 +268,8 @@ async fn a_dry_run_counts_nothing_and_is_refused_like_the_rest() {
     let expected = "configmaps \"b\" is forbidden: exceeded quota: q, requested: configmaps=1, used: configmaps=1, limited: \
                     configmaps=1";
     assert_eq!(refused.message(), expected);
+    let again = message(cluster.create("configmaps", &map("a")).await);
+    assert_eq!(again, expected.replace("\"b\"", "\"a\""), "that it is there comes second");
     assert_eq!(used(&cluster, "q", "configmaps").await, "1");
 }
 
