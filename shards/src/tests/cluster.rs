@@ -174,6 +174,7 @@ impl<const WIRE: bool> Wired<WIRE> {
             ambient: self.ambient.clone(),
             service_cidr: self.options.service_cidr,
             advertise: Some(([192, 0, 2, 1].into(), 6443)),
+            trust: None,
         };
         options.run(&self.topology).await.expect("a fresh cluster takes them");
         for namespace in ["default", "kube-system"] {

@@ -147,6 +147,7 @@ async fn clusters_come_while_shards_serve_and_move_with_the_slots() {
         ambient: cluster.ambient.clone(),
         service_cidr: ShardOptions::default().service_cidr,
         advertise: None,
+        trust: None,
     };
     bootstrap.run(&cluster.topology).await.unwrap();
     let green = cluster.create("configmaps", &map("a", "green")).await.unwrap();

@@ -41,6 +41,7 @@ pub(crate) async fn run(setup: Arc<Setup>, start: Start, number: u16) -> turmoil
             ambient: ambient.clone(),
             service_cidr: ShardOptions::default().service_cidr,
             advertise: None,
+            trust: None,
         };
         bootstrap.run(&topology).await.map_err(|status| status.to_string())?;
         setup.bootstrapped.store(true, Ordering::Relaxed);
