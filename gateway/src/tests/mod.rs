@@ -11,4 +11,5 @@ mod paths;
 mod protobuf;
 mod serving;
 mod sharding;
+mod translating;
 mod watches;
