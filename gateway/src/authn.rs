@@ -4,9 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use api::Status;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hashbrown::HashMap;
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::{HeaderMap, HeaderValue};
 use ring::digest::{SHA256, digest};
 use rustls::pki_types::CertificateDer;
 use shards::service::UserInfo;
@@ -118,12 +120,52 @@ fn split_csv(line: &str) -> Option<Vec<String>> {
 /// Who sent a request that came without a certificate: the bearer of a token, or (`None`) nobody.
 /// A token that is not known is a 401 even where nobody would do.
 pub(crate) fn bearer(tokens: &Tokens, headers: &HeaderMap) -> Result<Option<Arc<UserInfo>>, Status> {
-    let Some(header) = headers.get(AUTHORIZATION) else { return Ok(None) };
-    let token = header.to_str().ok().and_then(|text| text.split_once(' '));
-    let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-    match token.and_then(|token| tokens.user(token)) {
+    let token = match headers.get(AUTHORIZATION) {
+        Some(header) => {
+            let parts = header.to_str().ok().and_then(|text| text.split_once(' '));
+            let token = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+            token.map(|(_, token)| token.trim().to_owned())
+        }
+        None => match websocket_token(headers) {
+            Some(token) => token,
+            None => return Ok(None),
+        },
+    };
+    match token.and_then(|token| tokens.user(&token)) {
         Some(user) => Ok(Some(user)),
         None => Err(Status::unauthorized()),
+    }
+}
+
+/// What a browser puts before a token that it sends as a protocol of a WebSocket, where it may set no other header.
+const TOKEN_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
+
+/// The token among the protocols of a WebSocket; `Some(None)` for one that cannot be read, or that comes alone: the server must
+/// have another protocol to choose.
+fn websocket_token(headers: &HeaderMap) -> Option<Option<String>> {
+    let websocket = headers.get(UPGRADE)?.as_bytes().eq_ignore_ascii_case(b"websocket");
+    let (tokens, others): (Vec<&str>, Vec<&str>) =
+        protocols(headers).partition(|name| name.starts_with(TOKEN_PROTOCOL));
+    let encoded = tokens.first().filter(|_| websocket)?.strip_prefix(TOKEN_PROTOCOL)?;
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(encoded).ok().filter(|_| tokens.len() == 1 && !others.is_empty());
+    Some(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+}
+
+fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let lists = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).map(str::trim).filter(|name| !name.is_empty())
+}
+
+/// Takes credentials out of what goes on to another server.
+pub(crate) fn without_credentials(headers: &mut HeaderMap) {
+    headers.remove(AUTHORIZATION);
+    if protocols(headers).any(|name| name.starts_with(TOKEN_PROTOCOL)) {
+        let others: Vec<&str> = protocols(headers).filter(|name| !name.starts_with(TOKEN_PROTOCOL)).collect();
+        let others = HeaderValue::from_str(&others.join(", "));
+        headers.remove(SEC_WEBSOCKET_PROTOCOL);
+        if let Ok(others) = others {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, others);
+        }
     }
 }
 
@@ -139,8 +181,6 @@ pub(crate) fn certificate_user(certificate: &CertificateDer<'_>) -> Option<Arc<U
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -154,6 +194,30 @@ mod tests {
         assert!(!format!("{tokens:?}").contains("secret"));
         for bad in ["a,b", ",b,c", "a,b,c,\"d", "a,,c"] {
             assert!(matches!(Tokens::parse(bad), Err(TokenFileError::Malformed { line: 1 })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_browser_sends_its_token_as_a_protocol() {
+        let tokens = Tokens::parse("secret,alice,1").unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        let mut who = |protocols: &'static str| {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocols));
+            let known = bearer(&tokens, &headers).map(|user| user.map(|user| user.name.clone()));
+            without_credentials(&mut headers);
+            (known.map_err(|status| status.code()), headers[SEC_WEBSOCKET_PROTOCOL].to_str().unwrap().to_owned())
+        };
+        let alice = Ok(Some("alice".to_owned()));
+        let protocols = "v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.c2VjcmV0";
+        assert_eq!(who(protocols), (alice, "v5.channel.k8s.io".to_owned()));
+        assert_eq!(who("v5.channel.k8s.io").0, Ok(None));
+        for wrong in [
+            "base64url.bearer.authorization.k8s.io.c2VjcmV0",
+            "x, base64url.bearer.authorization.k8s.io.d3Jvbmc",
+            "x, base64url.bearer.authorization.k8s.io.???",
+        ] {
+            assert_eq!(who(wrong).0, Err(401), "{wrong}");
         }
     }
 

@@ -1,10 +1,11 @@
 //! Which headers go on with a request or an answer, and which are between two neighbours only (RFC 9110, 7.6.1).
 
-use http::header::{AUTHORIZATION, CONNECTION, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use super::Peer;
+use crate::authn::without_credentials;
 
 const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
@@ -48,7 +49,7 @@ pub(crate) fn prepare(parts: &mut Parts, target: &str) -> Result<(), http::Error
     }
     parts.uri = target.parse()?;
     parts.version = Version::HTTP_11;
-    parts.headers.remove(AUTHORIZATION);
+    without_credentials(&mut parts.headers);
     // Whoever waits for leave to send its body gets it from this side.
     parts.headers.remove(EXPECT);
     if let Some(Peer(peer)) = parts.extensions.get::<Peer>() {

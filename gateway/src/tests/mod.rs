@@ -12,4 +12,5 @@ mod paths;
 mod protobuf;
 mod serving;
 mod sharding;
+mod translating;
 mod watches;

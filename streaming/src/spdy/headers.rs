@@ -41,7 +41,8 @@ impl HeaderWriter {
             out.put_slice(&[0x78, 0x01]);
             self.begun = true;
         }
-        for piece in block.chunks(STORED) {
+        // An empty piece behind them, as a flush leaves one: some readers hand out nothing before they have seen it.
+        for piece in block.chunks(STORED).chain([&[][..]]) {
             out.put_u8(0);
             out.put_u16_le(piece.len() as u16);
             out.put_u16_le(!(piece.len() as u16));
@@ -122,11 +123,10 @@ mod tests {
     use super::*;
 
     fn block(headers: &Headers) -> Vec<u8> {
-        let (mut block, mut packed) = (Vec::new(), BytesMut::new());
+        let mut packed = BytesMut::new();
         HeaderWriter { begun: true }.write(headers, &mut packed);
-        // Behind the head of the one stored block.
-        block.extend_from_slice(&packed[5..]);
-        block
+        // Between the head of the one stored block and the empty one.
+        packed[5..packed.len() - 5].to_vec()
     }
 
     #[test]

@@ -93,6 +93,15 @@ fn frames_without_headers_are_written_the_same() {
 }
 
 #[test]
+fn headers_are_stored_and_flushed() {
+    let (mut encoder, mut out) = (Encoder::default(), BytesMut::new());
+    let reply = Frame::SynReply { stream: 1, headers: Headers::new(), fin: false };
+    encoder.encode(&reply, &mut out);
+    // Stream, zlib's head, four bytes that say that there are no headers, and the empty block of a flush.
+    assert_eq!(out, bytes("8003000200000014000000017801000400fbff00000000000000ffff"));
+}
+
+#[test]
 fn what_breaks_the_protocol_is_named() {
     for (hex, error) in [
         ("80020001000000000000", SpdyError::Version),
