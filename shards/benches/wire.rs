@@ -197,6 +197,7 @@ async fn start(registry: &Arc<Registry>, ambient: &Ambient) -> Arc<Shard> {
         ambient: ambient.clone(),
         service_cidr: cidr,
         advertise: None,
+        trust: None,
     };
     bootstrap.run(&topology).await.expect("a fresh cluster takes them");
     shard
