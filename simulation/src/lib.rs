@@ -15,7 +15,7 @@
 //! machine for time or randomness, follow the order of a hash map, or use `select!` without `biased`; and
 //! `tokio::sync::watch` wakes its receivers in random order, which is why there is [`shards::latest`].
 //!
-//! The same over the real wire, a hundred times slower, is `tests/network`.
+//! The same over the real wire, a few times slower, is `tests/network`.
 //!
 //! To make thousands of seeds affordable, a cluster has 24 slots here instead of 4096 ([`api::slot::use_few`]), and leases
 //! last a fifth of what is usual.

@@ -10,8 +10,8 @@
 //! machine's, but how many pieces they go out in, and when, does not depend on that.
 //!
 //! turmoil can neither let a host stand still nor set its clock wrong while it runs: both are in the crate's own simulation,
-//! where processes call each other without a wire, a hundred times as fast. Here leases are as short as there, and so are the
-//! patience and the pauses of connections.
+//! where processes call each other without a wire, and a seed takes a fraction of the time. Here leases are as short as there,
+//! and so are the patience and the pauses of connections.
 
 #![allow(clippy::print_stdout, reason = "a test may say what it has seen")]
 
