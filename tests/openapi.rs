@@ -28,7 +28,10 @@ fn definition(describe: &str) -> Value {
                         "properties": {
                             "cronSpec": {"type": "string"},
                             "port": {"x-kubernetes-int-or-string": true},
-                            "template": {"type": "object", "x-kubernetes-embedded-resource": true},
+                            "template": {
+                                "type": "object", "x-kubernetes-embedded-resource": true,
+                                "x-kubernetes-preserve-unknown-fields": true,
+                            },
                             "any": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
                         },
                     }},

@@ -195,7 +195,7 @@ fn mutating_policies_come_before_webhooks_and_see_their_changes() {
     });
     configure(&server, "MutatingAdmissionPolicy", "m", spec);
     configure(&server, "MutatingAdmissionPolicyBinding", "m", json!({"policyName": "m"}));
-    let last = json!({"validations": [{"expression": "object.data.webhook == 'saw the policy'", "messageExpression": "object.data.webhook"}]});
+    let last = json!({"validations": [{"expression": "object.data.webhook == 'saw the policy'", "messageExpression": "string(object.data.webhook)"}]});
     configure(&server, "ValidatingAdmissionPolicy", "v", last);
     configure(
         &server,

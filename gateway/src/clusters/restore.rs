@@ -226,7 +226,13 @@ fn comes_by_itself(kind: &str, object: &Object) -> bool {
             (parent.text(&["namespace"]), parent.text(&["name"])) == ("default", "kubernetes")
         }
         "serviceaccounts" => name == "default",
-        "configmaps" => name == "kube-root-ca.crt",
+        "configmaps" => matches!(name, "kube-root-ca.crt" | "extension-apiserver-authentication"),
+        "apiservices.apiregistration.k8s.io" => {
+            !object.document().text(&["metadata", "labels", "kube-aggregator.kubernetes.io/automanaged"]).is_empty()
+        }
+        kind if kind.ends_with(".rbac.authorization.k8s.io") => {
+            object.document().text(&["metadata", "labels", "kubernetes.io/bootstrapping"]) == "rbac-defaults"
+        }
         "leases.coordination.k8s.io" | "events" | "events.events.k8s.io" => true,
         _ => false,
     }

@@ -21,6 +21,11 @@ pub(crate) const ID_NAME: &str = "apiservices.apiregistration.k8s.io";
 /// Who looks after an APIService: `onstart` or `true`.
 const MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
 
+/// Whether an object is an APIService that is made, and made again, without anybody's doing.
+pub(crate) fn is_automatic(resource: &Resource, document: &Value) -> bool {
+    resource.id_name == ID_NAME && !document.text(&["metadata", "labels", MANAGED]).is_empty()
+}
+
 /// Those of built-in groups, by name.
 pub(crate) fn built_in(registry: &Registry) -> BTreeMap<String, Value> {
     let served = registry.iter().flat_map(|resource| &resource.served).filter(|served| served.is_public());

@@ -15,6 +15,7 @@ mod finalizer;
 mod follow;
 mod naming;
 
+pub(crate) use api_services::is_automatic;
 pub(crate) use controller::run;
 pub(crate) use finalizer::mark;
 pub use follow::Definitions;

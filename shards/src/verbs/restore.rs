@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::{Call, Decision, created, object_answer, write};
 use crate::backup::is_far_ahead;
+use crate::definitions::is_automatic;
 use crate::service::{Answer, ShardError};
 
 /// See [`crate::service::Verb::Restore`]. There is no admission and no validation: it was an object before.
@@ -29,6 +30,10 @@ pub(super) async fn restore(call: Call<'_>, tail: &Bytes, above: Version) -> Res
     write(call, false, |view| match &view.object {
         None => Ok(Decision::Put { document: object.document(), code: 201 }),
         Some(same) if same.document().uid() == uid => Ok(Decision::Same(object_answer(200, same.clone()))),
+        // It has been made for a definition that was restored before it.
+        Some(made) if is_automatic(call.resource, &made.document()) => {
+            Ok(Decision::Same(object_answer(200, made.clone())))
+        }
         Some(_) => Err(Status::already_exists(&call.served.group, &call.resource.plural, &call.request.name)),
     })
     .await
