@@ -1,9 +1,9 @@
 //! The way on to another server, for a client's request that the gateway does not answer itself: kubelets, what runs in pods,
 //! and whatever else speaks HTTP/1.1.
 //!
-//! A [`Backend`] is a place whose addresses were looked up and held against the rules (DESIGN D12). [`exchange`] sends one
-//! request there and hands the answer back as it comes; [`upgrade`] does it for a request that wants another protocol, and then
-//! carries bytes both ways ([`pump`]). Neither holds more of a body than a few buffers, and both end when the client goes or the
+//! A [`Backend`] is a place whose addresses were looked up and held against the rules (DESIGN D12). [`exchange()`] sends one
+//! request there and hands the answer back as it comes; [`upgrade()`] does it for a request that wants another protocol, and then
+//! carries bytes both ways ([`pump()`]). Neither holds more of a body than a few buffers, and both end when the client goes or the
 //! gateway stops.
 //!
 //! Nothing is tried again: what a request may have done, only its sender knows.

@@ -1,8 +1,8 @@
 //! What stands between a client and a kubelet that do not speak the same protocol, and a connection to a pod's port by way of
 //! its kubelet.
 //!
-//! Clients prefer WebSockets; kubelets before v1.36 speak SPDY only. A command's streams are translated ([`translate`]), a
-//! tunnel is opened at this end ([`tunnel`]). A kubelet that declares ExtendWebSocketsToKubelet gets everything as it came.
+//! Clients prefer WebSockets; kubelets before v1.36 speak SPDY only. A command's streams are translated ([`translate()`]), a
+//! tunnel is opened at this end ([`tunnel()`]). A kubelet that declares ExtendWebSocketsToKubelet gets everything as it came.
 
 mod pod_port;
 mod translate;
