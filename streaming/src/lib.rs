@@ -1,6 +1,6 @@
 //! The protocols in which `kubectl exec`, `attach` and `port-forward` speak to a kubelet: SPDY/3.1 ([`spdy`]), WebSocket
 //! ([`websocket`]), the standard streams of a command over either of them ([`remote`]), and SPDY within a WebSocket
-//! ([`websocket::Bytes`]).
+//! ([`websocket::Tunnel`]).
 //!
 //! Gateways speak them to clients on one side and to kubelets on the other; simulated kubelets serve them. Nothing here knows
 //! either: it works on whatever carries bytes. Start reading at [`remote::Remote`] and [`spdy::Session`].
