@@ -2,7 +2,7 @@
 //!
 //! They are the doc comments of two crates, k8s-openapi ([`openapi`]: types and their fields) and k8s-pb ([`protobuf`]: lists
 //! and the options that become query parameters). Their sources are read as text and never compiled: that takes less than a
-//! second, where compiling k8s-openapi with its schemas takes minutes. `cargo metadata` on `xtask/sources/Cargo.toml` finds the
+//! second, and k8s-openapi with its schemas need not be compiled. `cargo metadata` on `xtask/sources/Cargo.toml` finds the
 //! sources, and fetches them where they are not there yet, as cargo does with everything else that a build needs.
 //!
 //! A table has a line for each type (`io.k8s.api.apps.v1.Deployment 12`) and below it one for each field (` spec 13`). The
